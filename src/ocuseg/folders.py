@@ -1,0 +1,73 @@
+"""Folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocuseg.errors import OutputError
+
+__all__ = ["folder_written_whole"]
+
+
+@contextlib.contextmanager
+def folder_written_whole(folder: Path | str) -> Iterator[Path]:
+    """Yield a new empty folder beside `folder` that takes its place once the block ends without an error.
+
+    Whatever happens inside, `folder` holds either what it held before or the whole new content. A folder that lies
+    there already is exchanged for the new one in one step where the system can do that (Linux, macOS), else by two
+    renames. Raises OutputError where the folder cannot be written.
+    """
+    target = Path(folder).resolve()
+    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        yield staging
+        for path in staging.rglob("*"):
+            if path.is_file():
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())
+        _put_in_place(staging, target)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{folder}: cannot be written ({reason}); free space or give another folder") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    if not target.exists():
+        staging.rename(target)
+        return
+    if _exchanged(staging, target):
+        return
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+    target.rename(old)
+    try:
+        staging.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Whether two folders of one file system took each other's place in a single step."""
+    if sys.platform == "win32":
+        return False
+    system = ctypes.CDLL(None)
+    paths = os.fsencode(first), os.fsencode(second)
+    # Neither call is in Python's os: renameat2(2) with RENAME_EXCHANGE, renamex_np(2) with RENAME_SWAP.
+    if hasattr(system, "renameat2"):
+        here = ctypes.c_int(-100)  # AT_FDCWD
+        return bool(system.renameat2(here, paths[0], here, paths[1], ctypes.c_uint(2)) == 0)
+    if hasattr(system, "renamex_np"):
+        return bool(system.renamex_np(*paths, ctypes.c_uint(2)) == 0)
+    return False
