@@ -1,0 +1,77 @@
+"""Masks to counts to scores (NumPy only)."""
+
+from __future__ import annotations
+
+from ocuseg.metrics.borders import BorderCounts, border_counts, nsd
+from ocuseg.metrics.intervals import (
+    PairedDifference,
+    bootstrap_weights,
+    holm,
+    interval_of_mean,
+    interval_of_pooled,
+    paired_difference,
+    percentile_interval,
+    sum_by_group,
+)
+from ocuseg.metrics.overlap import (
+    LEVELS,
+    Counts,
+    best_threshold,
+    confusion_matrix,
+    counts_of,
+    dice,
+    iou,
+    level_histogram,
+    mean_all,
+    mean_defined,
+    mean_foreground,
+    pixel_accuracy,
+    precision,
+    quantise,
+    recall,
+    specificity,
+    sweep,
+    threshold_level,
+)
+from ocuseg.metrics.ranking import auc, average_precision, brier_score, calibration_error, merge_levels
+from ocuseg.metrics.threads import ThreadCounts, cldice, thread_counts
+
+__all__ = [
+    "LEVELS",
+    "BorderCounts",
+    "Counts",
+    "PairedDifference",
+    "ThreadCounts",
+    "auc",
+    "average_precision",
+    "best_threshold",
+    "bootstrap_weights",
+    "border_counts",
+    "brier_score",
+    "calibration_error",
+    "cldice",
+    "confusion_matrix",
+    "counts_of",
+    "dice",
+    "holm",
+    "interval_of_mean",
+    "interval_of_pooled",
+    "iou",
+    "level_histogram",
+    "mean_all",
+    "mean_defined",
+    "mean_foreground",
+    "merge_levels",
+    "nsd",
+    "paired_difference",
+    "percentile_interval",
+    "pixel_accuracy",
+    "precision",
+    "quantise",
+    "recall",
+    "specificity",
+    "sum_by_group",
+    "sweep",
+    "thread_counts",
+    "threshold_level",
+]
