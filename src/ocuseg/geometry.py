@@ -1,0 +1,263 @@
+"""Crop to the field of view, resize, pad, tile and flip, each with its exact undo."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocuseg.errors import UsageError
+from ocuseg.field_of_view import bounding_box, estimate_field_of_view
+
+__all__ = [
+    "Box",
+    "Placement",
+    "Preprocessing",
+    "Size",
+    "estimate_field_of_view",
+    "flips",
+    "normalise",
+    "pad_to_multiple",
+    "place",
+    "tile_weights",
+    "tiles",
+]
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
+
+Crop = Literal["none", "field_of_view"]
+_T = TypeVar("_T", bound=np.generic)
+
+_CROP_MARGIN = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How an image becomes the input of a network; travels with the model.
+
+    `crop` cuts the image to the estimated field of view (with a margin of 1 %). Then `size` resizes it to exactly
+    (height, width), or `field_of_view_diameter_px` rescales it so that the field of view is this wide; with neither,
+    the pixels stay as they are. `mean` and `std` are per colour on the 0 to 1 scale. The network's input is padded to
+    a multiple of `multiple` pixels. Raises UsageError for values that cannot be meant.
+    """
+
+    crop: Crop = "none"
+    size: Size | None = None
+    field_of_view_diameter_px: int | None = None
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    multiple: int = 32
+
+    def __post_init__(self) -> None:
+        if self.crop not in ("none", "field_of_view"):
+            raise UsageError(f"preprocessing: crop is {self.crop!r}; write 'none' or 'field_of_view'")
+        if self.size is not None and self.field_of_view_diameter_px is not None:
+            raise UsageError("preprocessing: size and field_of_view_diameter_px are both given; keep one")
+        if self.size is not None and (len(self.size) != 2 or not all(_is_count(side) for side in self.size)):
+            raise UsageError(f"preprocessing: size is {self.size!r}; write two pixel counts, height and width")
+        if self.field_of_view_diameter_px is not None and not _is_count(self.field_of_view_diameter_px):
+            raise UsageError(
+                f"preprocessing: field_of_view_diameter_px is {self.field_of_view_diameter_px!r}; write a pixel count"
+            )
+        if not _is_count(self.multiple):
+            raise UsageError(f"preprocessing: multiple is {self.multiple!r}; write a pixel count such as 32")
+        if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
+            raise UsageError(f"preprocessing: mean is {self.mean!r}; write three numbers on the 0 to 1 scale")
+        if len(self.std) != 3 or not all(math.isfinite(value) and value > 0 for value in self.std):
+            raise UsageError(f"preprocessing: std is {self.std!r}; write three positive numbers on the 0 to 1 scale")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types that `from_json` turns back into an equal object."""
+        content = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Preprocessing:
+        """Return the preprocessing that `to_json` wrote; left-out keys take their defaults.
+
+        Raises UsageError on an unknown key or a value of the wrong kind.
+        """
+        accepted = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(str(key) for key in content if key not in accepted)
+        if unknown:
+            raise UsageError(f"preprocessing: unknown key {unknown[0]!r}; accepted are {', '.join(accepted)}")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise UsageError(f"preprocessing: {error}; write sizes and colours as lists of numbers") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one image lies in the network's input: `box` of the original, resized to `working_size`."""
+
+    original_size: Size
+    box: Box
+    working_size: Size
+
+    def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced."""
+        from PIL import Image
+
+        self._require(image.shape[:2], self.original_size)
+        top, left, bottom, right = self.box
+        part = np.ascontiguousarray(image[top:bottom, left:right])
+        if part.shape[:2] == self.working_size:
+            return part
+        resized = Image.fromarray(part).resize(self.working_size[::-1], Image.Resampling.BILINEAR)
+        return np.array(resized)
+
+    def apply_mask(self, mask: NDArray[_T]) -> NDArray[_T]:
+        """Return the box of `mask` (H, W), of any type, at the working size; each pixel takes its nearest one."""
+        self._require(mask.shape, self.original_size)
+        top, left, bottom, right = self.box
+        rows = top + _nearest(bottom - top, self.working_size[0])
+        columns = left + _nearest(right - left, self.working_size[1])
+        return np.ascontiguousarray(mask[rows[:, None], columns[None, :]])
+
+    def undo(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `probabilities` (C, h, w) of the working image at the original size (C, H, W).
+
+        Bilinear between pixel centres, antialiased where it is reduced. Outside the box it is background: 0 for one
+        channel (the probability of class 1), else 1 for class 0 and 0 for the others.
+        """
+        self._require(probabilities.shape[1:], self.working_size)
+        channels = probabilities.shape[0]
+        top, left, bottom, right = self.box
+        size = (bottom - top, right - left)
+        if size == self.original_size:
+            native = np.empty((channels, *self.original_size), np.float32)
+        else:
+            native = np.zeros((channels, *self.original_size), np.float32)
+            if channels > 1:
+                native[0] = 1.0
+        for channel in range(channels):
+            native[channel, top:bottom, left:right] = _resize(probabilities[channel], size)
+        return native
+
+    def _require(self, found: tuple[int, ...], expected: Size) -> None:
+        if tuple(found) != expected:
+            raise ValueError(f"the array is {tuple(found)} pixels, but this placement is for {expected}")
+
+
+def place(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Placement:
+    """Return where `image` (H, W, 3) lies in the network's input.
+
+    A field of view that is needed is estimated from the image itself, at training as at prediction.
+    """
+    height, width = image.shape[:2]
+    box: Box = (0, 0, height, width)
+    if preprocessing.crop == "none" and preprocessing.field_of_view_diameter_px is None:
+        return Placement((height, width), box, preprocessing.size or (height, width))
+    seen = bounding_box(estimate_field_of_view(image))
+    diameter = max(seen[2] - seen[0], seen[3] - seen[1])
+    if preprocessing.crop == "field_of_view":
+        # The estimate is made on a reduced picture: a narrow margin keeps the outermost pixels.
+        margin = math.ceil(_CROP_MARGIN * diameter)
+        box = (
+            max(seen[0] - margin, 0),
+            max(seen[1] - margin, 0),
+            min(seen[2] + margin, height),
+            min(seen[3] + margin, width),
+        )
+    size: Size = (box[2] - box[0], box[3] - box[1])
+    if preprocessing.size is not None:
+        size = preprocessing.size
+    elif preprocessing.field_of_view_diameter_px is not None:
+        scale = preprocessing.field_of_view_diameter_px / diameter
+        size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    return Placement((height, width), box, size)
+
+
+def normalise(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return `image` (h, w, 3) as the (3, h, w) input of a network: (value / 255 - mean) / std."""
+    std = np.asarray(preprocessing.std, np.float64)[:, None, None]
+    mean = np.asarray(preprocessing.mean, np.float64)[:, None, None]
+    normalised = np.multiply(
+        image.transpose(2, 0, 1), (1 / (255 * std)).astype(np.float32), dtype=np.float32, order="C"
+    )
+    normalised -= (mean / std).astype(np.float32)
+    return normalised
+
+
+def pad_to_multiple(array: NDArray[_T], multiple: int) -> tuple[NDArray[_T], Callable[[NDArray[Any]], NDArray[Any]]]:
+    """Return `array` (..., h, w) with both sides padded to a multiple, and the function that cuts it back.
+
+    What is added, at the bottom and the right, mirrors the picture, again and again where it is narrower than the
+    padding. The undo takes any (..., h', w') of the padded size.
+    """
+    height, width = array.shape[-2:]
+    padding = [(0, 0)] * (array.ndim - 2) + [(0, -height % multiple), (0, -width % multiple)]
+    padded = np.pad(array, padding, mode="reflect") if any(after for _, after in padding) else array
+
+    def undo(result: NDArray[Any]) -> NDArray[Any]:
+        return result[..., :height, :width]
+
+    return padded, undo
+
+
+def tiles(size: Size, tile_px: int, overlap_px: int) -> list[Box]:
+    """Return boxes that cover a picture of `size`, evenly spread, neighbours sharing at least `overlap_px`.
+
+    Each is `tile_px` square, or as long as the picture where that is shorter. Raises UsageError where the overlap
+    is not less than the tile.
+    """
+    if not _is_count(tile_px) or not 0 <= overlap_px < tile_px:
+        raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give an overlap less than the tile")
+    rows, columns = (_spans(side, tile_px, overlap_px) for side in size)
+    return [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def tile_weights(size: Size) -> NDArray[np.float32]:
+    """Return weights (h, w) that fade a tile out towards its border: a raised cosine from 1 to just above 0."""
+    rows, columns = (np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2 * 0.999 + 0.001 for side in size)
+    return np.outer(rows, columns).astype(np.float32)
+
+
+def _flip(*axes: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    def apply(array: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(np.flip(array, axes)) if axes else array
+
+    return apply
+
+
+flips: list[tuple[Callable[[NDArray[Any]], NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]] = [
+    (_flip(*axes), _flip(*axes)) for axes in ((), (-1,), (-2,), (-2, -1))
+]
+"""(apply, undo) for an array (..., h, w): as it is, left-right, upside down, both."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _nearest(source: int, target: int) -> NDArray[np.intp]:
+    return ((2 * np.arange(target) + 1) * source // (2 * target)).astype(np.intp)
+
+
+def _resize(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    from PIL import Image
+
+    if values.shape == size:
+        return values
+    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return cast("NDArray[np.float32]", np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)))
+
+
+def _spans(side: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
+    if side <= tile_px:
+        return [(0, side)]
+    count = math.ceil((side - overlap_px) / (tile_px - overlap_px))
+    starts = [round(index * (side - tile_px) / (count - 1)) for index in range(count)]
+    return [(start, start + tile_px) for start in starts]
