@@ -1,0 +1,100 @@
+"""Write drawn pictures and their masks as folders that a data set could have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ocuseg.classes import Classes, parse_classes
+from ocuseg.errors import UsageError
+from ocuseg.files import make_folder, write_text, written_whole
+from ocuseg.images import write_image, write_mask
+from ocuseg.phantom.eye import draw_eye, eye_classes
+from ocuseg.phantom.fundus import draw_fundus
+from ocuseg.phantom.texture import Phantom
+
+__all__ = ["write_eye_set", "write_fundus_set"]
+
+_COUNTS = MappingProxyType({"train": 40, "val": 8, "test": 12})
+_SEEDS_PER_SET = 1_000_000
+
+Progress = Callable[[int, int], None]
+
+
+def write_fundus_set(
+    folder: Path | str,
+    counts: Mapping[str, int] = _COUNTS,
+    seed: int = 0,
+    size: int | tuple[int, int] = 320,
+    progress: Progress | None = None,
+) -> Path:
+    """Return `folder` filled with drawn fundus photographs in the `retina` layout, their fields of view and classes.
+
+    `counts` says how many pictures each split gets; no picture is in two. `progress` is called with how many are
+    done and how many there are. Raises UsageError for an unknown split or a negative count.
+    """
+    root = make_folder(folder)
+    classes = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": "vessel", "colour": "#56b4e9"}])
+    _write_classes(root, classes)
+    names = {"train": "training", "val": "validation", "test": "test"}
+    for number, split, drawn in _drawn(draw_fundus, counts, seed, size, progress):
+        place = root / names[split]
+        write_image(make_folder(place / "images") / f"img_{number:04d}.png", drawn.image)
+        write_mask(make_folder(place / "masks") / f"img_{number:04d}_mask.png", drawn.mask, classes)
+        _write_field_of_view(make_folder(place / "field_of_view") / f"img_{number:04d}.png", drawn.field_of_view)
+    return root
+
+
+def write_eye_set(
+    folder: Path | str,
+    counts: Mapping[str, int] = _COUNTS,
+    seed: int = 0,
+    size: int | tuple[int, int] = 256,
+    progress: Progress | None = None,
+) -> Path:
+    """Return `folder` filled with drawn eyes in the `cataract` layout, `image1.png` with `mask1.png`, and classes.
+
+    Arguments and errors are those of `write_fundus_set`.
+    """
+    root = make_folder(folder)
+    classes = eye_classes()
+    _write_classes(root, classes)
+    for number, split, drawn in _drawn(draw_eye, counts, seed, size, progress):
+        write_image(make_folder(root / split / "images") / f"image{number}.png", drawn.image)
+        write_mask(make_folder(root / split / "masks") / f"mask{number}.png", drawn.mask, classes)
+    return root
+
+
+def _drawn(
+    draw: Callable[[int, int | tuple[int, int]], Phantom],
+    counts: Mapping[str, int],
+    seed: int,
+    size: int | tuple[int, int],
+    progress: Progress | None,
+) -> Iterator[tuple[int, str, Phantom]]:
+    for split, count in counts.items():
+        if split not in _COUNTS:
+            raise UsageError(f"counts: unknown split {split!r}; accepted are {', '.join(_COUNTS)}")
+        if count < 0:
+            raise UsageError(f"counts: {split} is {count}; give 0 or more pictures")
+    order = [split for split, count in counts.items() for _ in range(count)]
+    for number, split in enumerate(order, start=1):
+        yield number, split, draw(seed * _SEEDS_PER_SET + number, size)
+        if progress is not None:
+            progress(number, len(order))
+
+
+def _write_classes(root: Path, classes: Classes) -> None:
+    write_text(root / "classes.yaml", yaml.safe_dump(classes.to_list(), sort_keys=False))
+
+
+def _write_field_of_view(path: Path, field_of_view: NDArray[np.bool_]) -> None:
+    from PIL import Image
+
+    with written_whole(path) as temporary:
+        Image.fromarray(field_of_view.astype(np.uint8) * 255).save(temporary, format="PNG")
