@@ -1,0 +1,273 @@
+"""The Predictor: from an image to probabilities and a mask, at the image's own size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocuseg.bundle import Bundle, find_bundle, load_bundle
+from ocuseg.classes import Classes
+from ocuseg.drawing import draw_overlay
+from ocuseg.errors import ModelError, UsageError
+from ocuseg.geometry import Placement, Preprocessing, flips, normalise, pad_to_multiple, place, tile_weights, tiles
+from ocuseg.images import read_image
+from ocuseg.metrics import quantise, threshold_level
+from ocuseg.runtime import open_runtime
+
+__all__ = ["ImageLike", "Predictor", "Result", "decide", "open_predictor"]
+
+ImageLike = str | Path | NDArray[np.uint8]
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+# Four images of 256 x 256 at once; larger batches were measured to bring nothing on a CPU.
+_BATCH_PX = 4 * 256 * 256
+_BLOCK_PX = 1 << 20
+# A float32 below this leaves exp finite; the probability is 0 or 1 on 65,536 levels long before.
+_STEEPEST = 80.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What was predicted for one image, at its own size.
+
+    `mask` (H, W) uint8 holds class ids; `probabilities` (1, H, W) float32 are those of class 1 for two classes, else
+    (C, H, W), one per class; `threshold` is None where the most probable class was taken.
+    """
+
+    mask: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    classes: Classes
+    threshold: float | None
+    name: str
+
+    def overlay(
+        self, reference: NDArray[np.uint8] | None = None, region: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the image (H', W, 3) with the mask drawn on it, or with how it compares with a reference."""
+        return draw_overlay(self.image, self.mask, self.classes, reference=reference, region=region)
+
+
+class Predictor:
+    """A function from an image to a `Result`, whatever the image's size.
+
+    `network` gives the logits of images whose sides are multiples of `preprocessing.multiple`: one channel for two
+    classes, else one per class. A prepared image with a side above `tile_px` goes through it in tiles that share
+    `overlap_px`; `flips` averages the probabilities of the four flips. `threshold` is that of the foreground of two
+    classes (0.5 if None) and must be None for more.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        classes: Classes,
+        preprocessing: Preprocessing,
+        tile_px: int = 1024,
+        overlap_px: int = 128,
+        flips: bool = False,
+        threshold: float | None = None,
+        name: str = "model",
+    ) -> None:
+        if not 0 <= overlap_px < tile_px:
+            raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
+        if threshold is not None and len(classes) != 2:
+            raise UsageError(f"a threshold has no meaning for {len(classes)} classes; leave it out")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise UsageError(f"the threshold {threshold} is no probability; give one from 0 to 1")
+        self.network = network
+        self.classes = classes
+        self.preprocessing = preprocessing
+        self.tile_px = tile_px
+        self.overlap_px = overlap_px
+        self.flips = flips
+        self.threshold = 0.5 if threshold is None and len(classes) == 2 else threshold
+        self.name = name
+
+    @overload
+    def __call__(self, image: ImageLike) -> Result: ...
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Result]: ...
+
+    def __call__(self, image: ImageLike | list[Any] | tuple[Any, ...]) -> Result | list[Result]:
+        """Return the result for a file or an image (H, W, 3) uint8 RGB, or the results for a list of either.
+
+        Raises ImageError for a file that cannot be read, UsageError for an array that is no such image.
+        """
+        if isinstance(image, str | Path | np.ndarray):
+            return self._results([image])[0]
+        return self._results(image)
+
+    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities (C, H, W) of an image (H, W, 3) uint8, at its own size; C is 1 for two classes."""
+        return self.batch_probabilities([image])[0]
+
+    def batch_probabilities(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Return the probabilities of each image; neighbours that are small and alike go through the network as one.
+
+        A result depends on its batch no more than by the rounding of the network's sums.
+        """
+        placements = [place(_checked(image), self.preprocessing) for image in images]
+        found: list[NDArray[np.float32]] = []
+        for size, group in groupby(zip(images, placements, strict=True), key=lambda pair: pair[1].working_size):
+            pairs = list(group)
+            at_once = max(1, _BATCH_PX // (size[0] * size[1]))
+            for start in range(0, len(pairs), at_once):
+                found += self._same_sized(pairs[start : start + at_once])
+        return found
+
+    def _results(self, items: Sequence[ImageLike]) -> list[Result]:
+        images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
+        names = ["image" if isinstance(item, np.ndarray) else Path(item).stem for item in items]
+        return [
+            Result(decide(found, self.threshold), found, image, self.classes, self.threshold, name)
+            for name, image, found in zip(names, images, self.batch_probabilities(images), strict=True)
+        ]
+
+    def _same_sized(self, pairs: list[tuple[NDArray[np.uint8], Placement]]) -> list[NDArray[np.float32]]:
+        placements = [placement for _, placement in pairs]
+        # Padded as (3, h, w) bytes, so that a large image is never held whole as floats.
+        channels_first = np.stack([placement.apply_image(image).transpose(2, 0, 1) for image, placement in pairs])
+        padded, undo = pad_to_multiple(channels_first, self.preprocessing.multiple)
+        if max(placements[0].working_size) <= self.tile_px:
+            found = undo(self._window(padded))
+        else:
+            found = undo(self._tiled(padded))
+        return [
+            # What was seen as it is needs no second array.
+            one if placement == Placement(one.shape[1:], (0, 0, *one.shape[1:]), one.shape[1:]) else placement.undo(one)
+            for placement, one in zip(placements, found, strict=True)
+        ]
+
+    def _window(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), seen at once."""
+        images = np.stack([normalise(one.transpose(1, 2, 0), self.preprocessing) for one in padded])
+        if not self.flips:
+            return self._activated(self.network(images))
+        mean = np.zeros((len(images), self.classes.out_channels, *images.shape[2:]), np.float32)
+        for flip, undo in flips:
+            mean += undo(self._activated(self.network(flip(images))))
+        mean /= len(flips)
+        return mean
+
+    def _tiled(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), blended from overlapping tiles."""
+        size = (padded.shape[2], padded.shape[3])
+        # Tiles start on the network's own grid: there its pooling meets the same pixels as in the whole image.
+        grid = self.preprocessing.multiple
+        overlap = math.ceil(self.overlap_px / grid)
+        tile = max(self.tile_px // grid, overlap + 1)
+        boxes = [
+            (top * grid, left * grid, bottom * grid, right * grid)
+            for top, left, bottom, right in tiles((size[0] // grid, size[1] // grid), tile, overlap)
+        ]
+        rim = overlap * grid // 4
+        rows = _shares({(top, bottom) for top, _, bottom, _ in boxes}, size[0], rim)
+        columns = _shares({(left, right) for _, left, _, right in boxes}, size[1], rim)
+        found = np.zeros((len(padded), self.classes.out_channels, *size), np.float32)
+        for top, left, bottom, right in boxes:
+            part = self._window(padded[:, :, top:bottom, left:right])
+            part *= rows[top, bottom][:, None] * columns[left, right]
+            found[:, :, top:bottom, left:right] += part
+        np.clip(found, 0, 1, out=found)
+        return found
+
+    def _activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities from logits (N, C, h, w): sigmoid of one channel, softmax over more."""
+        if logits.shape[1] != self.classes.out_channels:
+            raise ModelError(
+                f"{self.name}: the network gives {logits.shape[1]} channels, but {len(self.classes)} classes need "
+                f"{self.classes.out_channels}; export the model again"
+            )
+        if not (np.isfinite(logits.max()) and np.isfinite(logits.min())):
+            raise ModelError(f"{self.name}: the network gives values that are no numbers; try fp32 or train it again")
+        if logits.shape[1] == 1:
+            values: NDArray[np.float32] = np.clip(logits, -_STEEPEST, _STEEPEST)
+            np.exp(np.negative(values, out=values), out=values)
+            values += 1
+            np.reciprocal(values, out=values)
+            return values
+        values = logits - logits.max(axis=1, keepdims=True)
+        np.exp(values, out=values)
+        values /= values.sum(axis=1, keepdims=True)
+        return values
+
+
+def decide(probabilities: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
+    """Return the mask (H, W) of class ids from probabilities (C, H, W).
+
+    One channel: class 1 where the level of the probability, on 65,536, is at least that of `threshold` (0.5 if
+    None). More: the most probable class, the lowest id of equals.
+    """
+    channels, height, width = probabilities.shape
+    mask = np.empty((height, width), np.uint8)
+    level = threshold_level(0.5 if threshold is None else threshold)
+    # By blocks of rows: levels and indices of a large image would take as much memory again.
+    step = max(1, _BLOCK_PX // max(1, width))
+    for top in range(0, height, step):
+        block = probabilities[:, top : top + step]
+        mask[top : top + step] = quantise(block[0]) >= level if channels == 1 else block.argmax(axis=0)
+    return mask
+
+
+def open_predictor(
+    model: str | Path | Bundle,
+    runtime: str = "auto",
+    *,
+    flips: bool | None = None,
+    threshold: float | None = None,
+    tile_px: int | None = None,
+    threads: int | None = None,
+    precision: str = "auto",
+) -> Predictor:
+    """Return the predictor of a shipped model, a run folder or a bundle.
+
+    What is None is as the bundle says (`threads`: all usable cores). Raises UsageError for an unknown name, ModelError
+    for a bundle that cannot be used.
+    """
+    bundle = model if isinstance(model, Bundle) else load_bundle(find_bundle(model))
+    settings = bundle.info.prediction
+    tile = settings["tile_px"] if tile_px is None else tile_px
+    return Predictor(
+        open_runtime(bundle, runtime, threads=threads, precision=precision),
+        classes=bundle.classes,
+        preprocessing=bundle.preprocessing,
+        tile_px=tile,
+        overlap_px=min(settings["overlap_px"], tile // 2),
+        flips=settings["flips"] if flips is None else flips,
+        threshold=bundle.info.threshold if threshold is None else threshold,
+        name=bundle.info.name,
+    )
+
+
+def _checked(image: NDArray[Any]) -> NDArray[np.uint8]:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = " x ".join(map(str, image.shape)) or "no size"
+        raise UsageError(f"an array of {image.dtype}, {shape} is no image; give height x width x 3 of uint8, RGB")
+    return image
+
+
+def _shares(spans: set[tuple[int, int]], length: int, rim: int) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """Weights along one side for each span: smooth, adding up to 1 at every pixel.
+
+    The `rim` pixels at an end inside the image count for nothing where a neighbour sees them better: there the
+    network met the padding of its own convolutions instead of the image.
+    """
+    total = np.zeros(length)
+    weights = {}
+    for start, stop in spans:
+        weight = tile_weights((stop - start, 1))[:, 0].astype(np.float64)
+        if start > 0:
+            weight[:rim] = 0
+        if stop < length:
+            weight[len(weight) - rim :] = 0
+        total[start:stop] += weight
+        weights[start, stop] = weight
+    return {(start, stop): (weight / total[start:stop]).astype(np.float32) for (start, stop), weight in weights.items()}

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from ocuseg.card import model_card
+
+
+def test_the_card_says_what_the_model_is_and_what_it_is_not(bright_red_parts):
+    card = model_card(bright_red_parts()[0].to_json())
+    assert card.startswith("# bright-red\n")
+    for phrase in (
+        "background and foreground",
+        "not a medical device",
+        "| 1 | foreground |",
+        f"- data hash: {'ab' * 32}",
+        "- images, train: 3",
+        "| foreground dice | 0.8312 | 0.82 | 0.8 to 0.84 | – |",
+        "- split: test",
+        "from a probability of 0.5 on, chosen on val",
+        "Apache-2.0",
+        'ocuseg.load("BUNDLE")',
+    ):
+        assert phrase in card, phrase
+
+
+def test_what_is_not_known_is_said(bright_red_parts):
+    info = bright_red_parts(3, scores={}, trained_on={}, licence="")[0]
+    card = model_card(info.to_json())
+    for phrase in ("None were measured.", "Not recorded.", "most probable class", "ask whoever made this model"):
+        assert phrase in card, phrase
+
+
+def test_a_name_cannot_break_the_tables(bright_red_parts):
+    classes = [{"id": 0, "name": "back|ground"}, {"id": 1, "name": "two\nlines"}]
+    card = model_card(bright_red_parts(classes=classes)[0].to_json())
+    assert "| 0 | back\\|ground |" in card
+    assert "| 1 | two lines |" in card
+
+
+def test_long_parts_are_named_and_not_spelt_out(bright_red_parts):
+    recipe = {"name": "vessels", **{f"key_{index}": index for index in range(20)}}
+    trained_on = {"recipe": recipe, "image_hashes": [f"{index:012x}" for index in range(300)]}
+    card = model_card(bright_red_parts(trained_on=trained_on)[0].to_json())
+    assert "- recipe: vessels, in full in `bundle.json`" in card
+    assert "- image hashes: 300 entries, in full in `bundle.json`" in card
+    assert len(card) < 4000

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocuseg.classes import default_classes
+from ocuseg.errors import ImageError, ModelError, OutputError, UsageError
+from ocuseg.geometry import Preprocessing
+from ocuseg.images import write_image
+from ocuseg.metrics import quantise
+from ocuseg.prediction import Predictor
+from ocuseg.prediction.results import output_names, predict_files
+
+PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), multiple=4)
+
+
+def predictor_of(num_classes: int = 2, network=None) -> Predictor:
+    def colours(images: np.ndarray) -> np.ndarray:
+        return 8 * (images[:, : 1 if num_classes == 2 else num_classes] - np.float32(0.5))
+
+    return Predictor(network or colours, classes=default_classes(num_classes), preprocessing=PLAIN)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def written(folder: Path, name: str, seed: int = 0, size: tuple[int, int] = (12, 20)) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, picture(*size, seed))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/eye.png", "x/other.tif"], ["eye", "other"]),
+        (["a/1.png", "b/1.png", "b/2.png"], ["a_1", "b_1", "2"]),
+        (["a/1.png", "a/1.jpg"], ["1_png", "1_jpg"]),
+        (["a/x/1.png", "b/x/1.png"], ["a_x_1", "b_x_1"]),
+        (["a/1.png", "b/1.png", "b/1.jpg"], ["a_1_png", "b_1_png", "b_1_jpg"]),
+        (["a/1.png", "b/1.png", "b/a_1.png"], ["a_1", "b_1", "a_1_2"]),
+        (["a/Eye.png", "b/eye.png"], ["a_Eye", "b_eye"]),
+        ([], []),
+    ],
+)
+def test_names_are_told_apart(tmp_path, paths, names):
+    assert output_names([tmp_path / path for path in paths]) == names
+
+
+def test_a_mask_per_image_is_written_with_a_palette_that_can_be_seen(tmp_path):
+    paths = [written(tmp_path / "in", f"{index}.png", index) for index in range(9)]
+    predictor = predictor_of()
+    outcomes = list(predict_files(predictor, paths, tmp_path / "out"))
+    assert [outcome.image for outcome in outcomes] == paths
+    for index, outcome in enumerate(outcomes):
+        assert (outcome.written, outcome.error) == ((tmp_path / "out" / f"{index}.png",), None)
+        with Image.open(outcome.written[0]) as mask:
+            assert mask.mode == "P"
+            assert mask.getpalette()[:6] == [0, 0, 0, 0xE6, 0x9F, 0x00]
+            assert np.array_equal(np.asarray(mask), picture(12, 20, index)[..., 0] > 127)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{index}.png" for index in range(9)]
+
+
+def test_probabilities_and_overlays_on_request(tmp_path):
+    path = written(tmp_path, "eye.png")
+    (outcome,) = predict_files(predictor_of(), [path], tmp_path / "out", probabilities=True, overlay=True)
+    out = tmp_path / "out"
+    assert outcome.written == (out / "eye.png", out / "probabilities" / "eye.png", out / "overlays" / "eye.png")
+    expected = predictor_of()(path)
+    with Image.open(outcome.written[1]) as levels:
+        assert np.array_equal(np.asarray(levels), quantise(expected.probabilities[0]))
+    with Image.open(outcome.written[2]) as overlay:
+        assert np.array_equal(np.asarray(overlay), expected.overlay())
+
+
+def test_probabilities_of_several_classes(tmp_path):
+    path = written(tmp_path, "eye.png")
+    out = tmp_path / "out"
+    (outcome,) = predict_files(predictor_of(3), [path], out, probabilities="png")
+    names = ["0_background", "1_class_1", "2_class_2"]
+    assert outcome.written == (out / "eye.png", *(out / "probabilities" / name / "eye.png" for name in names))
+    (outcome,) = predict_files(predictor_of(3), [path], out, probabilities="npz")
+    with np.load(outcome.written[1], allow_pickle=False) as content:
+        assert np.array_equal(content["probabilities"], predictor_of(3)(path).probabilities)
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_a_bad_image_is_an_outcome_and_the_rest_is_done(tmp_path, position):
+    paths = [written(tmp_path / "in", f"{index}.png", index) for index in range(4)]
+    paths[position].write_bytes(paths[position].read_bytes()[:60])
+    outcomes = list(predict_files(predictor_of(), paths, tmp_path / "out"))
+    assert [bool(outcome.error) for outcome in outcomes] == [index == position for index in range(4)]
+    assert isinstance(outcomes[position].error, ImageError)
+    assert f"{position}.png" in str(outcomes[position].error)
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted({*"0123"} - {str(position)})
+
+
+def test_one_image_too_large_for_the_memory_is_an_outcome(tmp_path):
+    paths = [written(tmp_path / "in", "0.png"), written(tmp_path / "in", "1.png", size=(1200, 1200))]
+
+    def network(images: np.ndarray) -> np.ndarray:
+        if images.shape[2] > 1000:
+            raise MemoryError
+        return images[:, :1]
+
+    outcomes = list(predict_files(predictor_of(network=network), paths, tmp_path / "out"))
+    assert outcomes[0].error is None
+    assert "more memory" in str(outcomes[1].error)
+
+
+def test_a_network_that_fails_ends_it(tmp_path):
+    def network(images: np.ndarray) -> np.ndarray:
+        raise ModelError("the network fails")
+
+    with pytest.raises(ModelError, match="the network fails"):
+        list(predict_files(predictor_of(network=network), [written(tmp_path, "0.png")], tmp_path / "out"))
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path):
+    paths = [written(tmp_path / "a", "1.png", 1), written(tmp_path / "b", "1.png", 2)]
+    outcomes = list(predict_files(predictor_of(), [*paths, str(paths[0])], tmp_path / "out"))
+    assert [outcome.written[0].name for outcome in outcomes] == ["a_1.png", "b_1.png"]
+    for seed, outcome in zip((1, 2), outcomes, strict=True):
+        with Image.open(outcome.written[0]) as mask:
+            assert np.array_equal(np.asarray(mask), picture(12, 20, seed)[..., 0] > 127)
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_an_input_is_never_written_over(tmp_path, through_a_link):
+    path = written(tmp_path / "in", "eye.png")
+    out = tmp_path / "in"
+    if through_a_link:
+        out = tmp_path / "link"
+        try:
+            out.symlink_to(tmp_path / "in", target_is_directory=True)
+        except OSError:
+            pytest.skip("links are not permitted here")
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="would be written over the image"):
+        predict_files(predictor_of(), [path], out)
+    # The mask of one image may not take the place of another one either.
+    other = written(tmp_path / "in" / "sub", "eye.jpg")
+    with pytest.raises(UsageError, match="would be written over the image"):
+        predict_files(predictor_of(), [other, written(tmp_path / "in", "sub_eye.png"), path], out)
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in (tmp_path / "in").iterdir()) == ["eye.png", "sub", "sub_eye.png"]
+
+
+def test_an_earlier_run_is_replaced(tmp_path):
+    path = written(tmp_path, "eye.png", 1)
+    list(predict_files(predictor_of(), [path], tmp_path / "out"))
+    written(tmp_path, "eye.png", 2)
+    list(predict_files(predictor_of(), [path], tmp_path / "out"))
+    with Image.open(tmp_path / "out" / "eye.png") as mask:
+        assert np.array_equal(np.asarray(mask), picture(12, 20, 2)[..., 0] > 127)
+
+
+def test_wrong_requests(tmp_path):
+    path = written(tmp_path, "eye.png")
+    with pytest.raises(UsageError, match="'png' or 'npz'"):
+        predict_files(predictor_of(), [path], tmp_path / "out", probabilities="tiff")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        predict_files(predictor_of(), [path], tmp_path / "file")
+    assert list(predict_files(predictor_of(), [], tmp_path / "out")) == []
+
+
+def test_an_output_that_cannot_be_written_ends_it(tmp_path):
+    paths = [written(tmp_path / "in", f"{index}.png") for index in range(3)]
+    (tmp_path / "out" / "1.png").mkdir(parents=True)
+    outcomes = predict_files(predictor_of(), paths, tmp_path / "out")
+    assert next(outcomes).error is None
+    with pytest.raises(OutputError, match=r"1\.png"):
+        next(outcomes)
+
+
+def test_few_images_are_decoded_ahead_and_none_after_the_end(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{index}.png" for index in range(12)]
+    read: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray:
+        read.append(path)
+        return picture(12, 20)
+
+    monkeypatch.setattr("ocuseg.prediction.results.read_image", counted)
+    monkeypatch.setattr("ocuseg.prediction.results._SMALL_PX", 1)
+    outcomes = predict_files(predictor_of(), paths, tmp_path / "out")
+    next(outcomes)
+    assert len(read) <= 1 + 2 + 4
+    outcomes.close()
+    count = len(read)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ocuseg-files")]
+    assert len(read) == count

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ocuseg.bundle import load_bundle
+from ocuseg.errors import ModelError, UsageError
+from ocuseg.files import hash_file
+from ocuseg.runtime import open_runtime, runtime_names, usable_cores
+
+IMAGES = np.random.default_rng(0).random((2, 3, 8, 12), dtype=np.float32)
+
+
+@pytest.mark.parametrize(("runtime", "name"), [("auto", "onnxruntime fp32"), ("openvino", "openvino fp32")])
+def test_the_logits_are_those_of_the_convolution(bright_red, runtime, name):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    network = open_runtime(load_bundle(bright_red()), runtime, threads=1, precision="fp32")
+    logits = network(IMAGES)
+    assert network.name == name
+    assert logits.shape == (2, 1, 8, 12)
+    assert logits.dtype == np.float32
+    assert np.allclose(logits[:, 0], 8 * (IMAGES[:, 0] - 0.5), atol=1e-5)
+
+
+def test_openvino_keeps_its_logits_when_it_is_called_again(bright_red):
+    pytest.importorskip("openvino")
+    network = open_runtime(load_bundle(bright_red()), "openvino", threads=1)
+    first = network(IMAGES)
+    before = first.copy()
+    network(IMAGES[::-1] * 2)
+    assert np.array_equal(first, before)
+
+
+def test_openvino_in_bf16_says_so_and_is_near(bright_red):
+    pytest.importorskip("openvino")
+    network = open_runtime(load_bundle(bright_red()), "openvino", threads=1, precision="bf16")
+    assert network.name in ("openvino bf16", "openvino fp32")
+    assert np.allclose(network(IMAGES)[:, 0], 8 * (IMAGES[:, 0] - 0.5), atol=0.1)
+
+
+def test_openvino_never_reports_home(bright_red):
+    pytest.importorskip("openvino")
+    script = f"""
+import sys
+from ocuseg.bundle import load_bundle
+from ocuseg.runtime import open_runtime
+import openvino_telemetry
+from openvino_telemetry import main
+del sys.modules["openvino_telemetry"]
+def fail(*a, **k): raise AssertionError("telemetry")
+main.Telemetry.__init__ = main.Telemetry.send_event = fail
+sys.modules["openvino_telemetry"] = openvino_telemetry
+open_runtime(load_bundle({str(bright_red())!r}), "openvino", threads=1)
+assert sys.modules["openvino_telemetry"] is openvino_telemetry
+assert "openvino.tools.ovc.telemetry_stub" in sys.modules
+"""
+    pytest.importorskip("openvino_telemetry")
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_pytorch_computes_from_the_weights_alone(bright_red, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save
+
+    from ocuseg.bundle import write_bundle
+    from ocuseg.networks import build_network
+
+    info = load_bundle(bright_red()).info
+    torch.manual_seed(0)
+    network = build_network(info.network).eval()
+    folder = write_bundle(tmp_path / "torch", info, onnx_model=b"not needed", weights=save(network.state_dict()))
+    images = np.random.default_rng(1).random((2, 3, 32, 48), dtype=np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).numpy()
+    threads = torch.get_num_threads()
+    runtime = open_runtime(load_bundle(folder), "pytorch")
+    assert torch.get_num_threads() == threads
+    assert runtime.name == "pytorch fp32"
+    assert np.allclose(runtime(images), expected, atol=1e-4)
+    rounded = open_runtime(load_bundle(folder), "pytorch", threads=threads, precision="bf16")
+    assert rounded.name == "pytorch bf16"
+    assert rounded(images).dtype == np.float32
+    assert np.allclose(rounded(images), expected, atol=0.2)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "pytorch"])
+def test_a_network_that_cannot_be_opened_is_one_line(bright_red, runtime):
+    pytest.importorskip("torch" if runtime == "pytorch" else runtime)
+    folder = bright_red()
+    (folder / "model.onnx").write_bytes(b"no network")
+    bundle_file = folder / "bundle.json"
+    content = json.loads(bundle_file.read_text(encoding="utf-8"))
+    # A digest that is right for a file that is wrong.
+    content["files"]["model.onnx"] = hash_file(folder / "model.onnx")
+    content["files"]["bundle.json"] = "0" * 64
+    text = json.dumps(content)
+    bundle_file.write_text(text, encoding="utf-8")
+    digest = hash_file(bundle_file)
+    bundle_file.write_text(text.replace("0" * 64, digest), encoding="utf-8")
+    with pytest.raises(ModelError, match="cannot open it") as caught:
+        open_runtime(load_bundle(folder), runtime, threads=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_fails_or_answers_in_another_size_is_one_line(bright_red):
+    network = open_runtime(load_bundle(bright_red()), threads=1)
+    with pytest.raises(ModelError, match="fails on images of 1 x 2 x 8 x 8") as caught:
+        network(np.zeros((1, 2, 8, 8), np.float32))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"runtime": "onnx"}, "'onnx' is unknown; did you mean 'onnxruntime'"),
+        ({"threads": 0}, "0 threads"),
+        ({"precision": "int4"}, "give one of auto, fp32, bf16"),
+        ({"precision": "bf16"}, "onnxruntime computes in fp32 only"),
+    ],
+)
+def test_a_wrong_request_says_what_is_accepted(bright_red, arguments, says):
+    with pytest.raises(UsageError, match=says):
+        open_runtime(load_bundle(bright_red()), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "module", "remedy"),
+    [
+        ("onnxruntime", "onnxruntime", "pip install 'onnxruntime'"),
+        ("openvino", "openvino", r"pip install 'ocuseg\[openvino\]'"),
+        ("pytorch", "torch", r"pip install 'ocuseg\[train\]'"),
+    ],
+)
+def test_a_missing_package_comes_with_the_command_that_installs_it(bright_red, monkeypatch, runtime, module, remedy):
+    def without(name: str) -> object:
+        if name == module:
+            raise ImportError(name)
+        return original(name)
+
+    original = importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", without)
+    with pytest.raises(UsageError, match=f"{module} is not installed; run: {remedy}"):
+        open_runtime(load_bundle(bright_red()), runtime)
+
+
+def test_there_is_at_least_one_core():
+    assert usable_cores() >= 1
+    assert runtime_names() == ("onnxruntime", "openvino", "pytorch")
