@@ -1,0 +1,23 @@
+"""Predictor and records to scores per image and pooled."""
+
+from __future__ import annotations
+
+from ocuseg.evaluation.scoring import (
+    METRIC_RULE,
+    THRESHOLDS,
+    Evaluation,
+    PredictorLike,
+    ThresholdChoice,
+    choose_threshold,
+    evaluate_records,
+)
+
+__all__ = [
+    "METRIC_RULE",
+    "THRESHOLDS",
+    "Evaluation",
+    "PredictorLike",
+    "ThresholdChoice",
+    "choose_threshold",
+    "evaluate_records",
+]

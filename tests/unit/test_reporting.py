@@ -1,0 +1,252 @@
+import base64
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocuseg.classes import Classes, ClassInfo, default_classes
+from ocuseg.encoding import MaskEncoding
+from ocuseg.errors import DataError, OutputError
+from ocuseg.evaluation import evaluate_records
+from ocuseg.index.records import Record
+from ocuseg.reporting import require_replaceable, scores_table, write_evaluation
+
+IDS = MaskEncoding("ids", ((0, 0), (1, 1), (2, 2)))
+
+
+class Red:
+    """The red of an image is the probability of class 1; for three classes green is that of class 2."""
+
+    def __init__(self, classes, name="red", threshold=0.5):
+        self.classes, self.name = classes, name
+        self.threshold = threshold if len(classes) == 2 else None
+
+    def probabilities(self, image):
+        levels = image.astype(np.float32).transpose(2, 0, 1) / 255
+        return levels[:1] if len(self.classes) == 2 else np.stack([1 - levels[0] - levels[1], levels[0], levels[1]])
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Images whose masks are predicted the worse the higher their number is."""
+
+    def make(count, num_classes=2, second=True):
+        made = []
+        for index in range(count):
+            rng = np.random.default_rng(index)
+            rows, columns = np.mgrid[:48, :64]
+            mask = ((rows - 24) ** 2 + (columns - 20) ** 2 < 150).astype(np.uint8)
+            if num_classes == 3:
+                mask[(rows - 24) ** 2 + (columns - 20) ** 2 < 30] = 2
+            image = np.zeros((48, 64, 3), dtype=np.uint8)
+            found = np.roll(mask, index, axis=1)
+            image[..., 0], image[..., 1] = 180 * (found == 1), 180 * (found == 2)
+            image[..., :2] += rng.integers(0, 60, size=(48, 64, 1)).astype(np.uint8)
+            paths = {}
+            for name, array in (("image", image), ("mask", mask), ("second_mask", np.roll(mask, 1, axis=0))):
+                paths[name] = tmp_path / f"{index}_{name}.png"
+                Image.fromarray(array).save(paths[name])
+            if not second:
+                del paths["second_mask"]
+            made.append(Record(f"eye {index:02d} <&>", group=f"p{index // 2}", **paths))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def written(records, tmp_path):
+    evaluation = evaluate_records(
+        Red(default_classes(2)), records(4), IDS, split="test",
+        provenance={"model": "<b>red</b>", "data_hash": "ab" * 32, "threshold_chosen_on": "val"},
+    )  # fmt: skip
+    return evaluation, write_evaluation(evaluation, tmp_path / "out")
+
+
+class Outline(HTMLParser):
+    """Collects what a page refers to, and checks that its tags close in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.stack, self.sources, self.words = [], [], []
+        self.feed(text)
+        assert not self.stack
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img", "br"):
+            self.stack.append(tag)
+        self.sources += [value for key, value in attributes if key in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_everything_of_the_contract_is_there(written):
+    evaluation, folder = written
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "masks", "overlays", "report.html"
+    }  # fmt: skip
+    names = {record.name for record in evaluation.records}
+    assert {path.stem for path in (folder / "masks").iterdir()} == names
+    assert {path.stem for path in (folder / "overlays").iterdir()} == names
+    assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == evaluation.to_json()
+    with Image.open(folder / "masks" / f"{evaluation.records[1].name}.png") as picture:
+        assert picture.mode == "P"
+        assert np.array_equal(np.asarray(picture), evaluation.mask(1))
+
+
+def test_the_tables_say_what_the_scores_say(written):
+    evaluation, folder = written
+    with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    counts = [2 * int(row["prediction_px"]) for row in rows]
+    assert len(rows) == 4
+    assert min(counts) > 0
+    mean = np.mean([float(row["dice"]) for row in rows])
+    assert mean == pytest.approx(evaluation.to_json()["classes"][0]["dice"]["per_image"], abs=1e-5)
+    with (folder / "thresholds.csv").open(newline="", encoding="utf-8") as file:
+        swept = list(csv.DictReader(file))
+    assert [row["threshold"] for row in swept[:2]] == ["0.01", "0.02"]
+    (half,) = (row for row in swept if row["threshold"] == "0.5")
+    assert float(half["dice"]) == pytest.approx(evaluation.to_json()["classes"][0]["dice"]["pooled"], abs=1e-6)
+    assert {"dice", "iou", "precision", "recall"} <= set(half)
+
+
+def test_the_page_opens_offline_and_escapes_what_it_is_given(written):
+    page = (written[1] / "report.html").read_text(encoding="utf-8")
+    outline = Outline(page)
+    outside = [source for source in outline.sources if not source.startswith(("data:image/", "overlays/"))]
+    assert outside == []
+    assert not re.search(r"https?://|<script|@import|url\(", page)
+    assert "<b>red</b> on test" in "".join(outline.words)
+    for source in outline.sources:
+        if source.startswith("overlays/"):
+            assert re.fullmatch(r"overlays/[\w.%-]+", source)
+        else:
+            Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).verify()
+
+
+def test_the_page_shows_scores_intervals_observer_and_protocol(written):
+    scores = written[0].to_json()
+    text = " ".join(Outline((written[1] / "report.html").read_text(encoding="utf-8")).words)
+    dice = scores["classes"][0]["dice"]
+    for wanted in (
+        f"{dice['pooled']:.4f}", f"{dice['ci95'][0]:.4f} to {dice['ci95'][1]:.4f}", "2nd observer", "ab" * 32,
+        scores["rule"], "chosen on val", "persons, eyes or videos", "not a medical device",
+    ):  # fmt: skip
+        assert wanted in text
+    assert "This network is dead" not in text
+
+
+def test_a_dead_network_and_a_failed_image_stand_on_top(records, tmp_path):
+    few = records(3)
+    few[2].mask.write_bytes(b"")
+    evaluation = evaluate_records(Red(default_classes(2), threshold=1.0), few, IDS)
+    folder = write_evaluation(evaluation, tmp_path / "out")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "This network is dead" in page
+    assert page.index('class="box dead"') < page.index('class="box failed"') < page.index('class="tiles"')
+    assert "foreground is never predicted" in page
+    assert "2_mask.png" in page
+    assert scores_table(evaluation.to_json()).startswith("DEAD: foreground is never predicted")
+    assert len(list((folder / "masks").iterdir())) == 2
+
+
+def test_many_images_show_the_best_and_the_worst(records, tmp_path):
+    evaluation = evaluate_records(Red(default_classes(2)), records(15), IDS, borders=False)
+    seen = []
+    folder = write_evaluation(evaluation, tmp_path / "out", progress=lambda *at: seen.append(at))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    worst, best = page.split("<h3>Best first</h3>")
+    captions = [re.findall(r"<figcaption><span>eye (\d\d)", part) for part in (worst, best)]
+    assert captions == [["14", "13", "12", "11", "10", "09"], ["00", "01", "02", "03", "04", "05"]]
+    assert len(list((folder / "overlays").iterdir())) == 15
+    assert seen[-1] == (15, 15)
+
+
+def test_more_classes_get_an_overview_and_a_confusion(records, tmp_path):
+    classes = Classes(
+        (
+            ClassInfo(0, "background", "#000000"),
+            ClassInfo(1, "iris", "#e69f00"),
+            ClassInfo(2, "pupil", "#56b4e9", parent="iris"),
+        )
+    )
+    evaluation = evaluate_records(Red(classes), records(3, 3, second=False), IDS)
+    folder = write_evaluation(evaluation, tmp_path / "out")
+    assert (folder / "confusion.png").is_file()
+    text = " ".join(Outline((folder / "report.html").read_text(encoding="utf-8")).words)
+    assert "mean, with background" in text
+    assert "Share of iris" in text
+    assert "2nd observer" not in text
+    table = scores_table(evaluation.to_json())
+    assert "IoU, with background (mIoU)" in table
+    assert "best one on these images" not in table
+
+
+def test_an_earlier_evaluation_is_replaced_and_nothing_else_is(written, tmp_path):
+    evaluation, folder = written
+    (folder / "masks" / "old.png").write_bytes(b"")
+    write_evaluation(evaluation, folder)
+    assert not (folder / "masks" / "old.png").exists()
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"holds notes.txt, which no evaluation wrote"):
+        write_evaluation(evaluation, folder)
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+    data = tmp_path / "data"
+    (data / "masks").mkdir(parents=True)
+    with pytest.raises(OutputError, match="holds masks"):
+        require_replaceable(data)
+    with pytest.raises(OutputError, match="is a file"):
+        require_replaceable(folder / "metrics.json")
+    require_replaceable(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new" / "folder").exists()
+
+
+def test_a_failure_half_way_leaves_what_was_there(written):
+    evaluation, folder = written
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    evaluation.records[2].image.unlink()
+    with pytest.raises(DataError, match=r"2_image.png"):
+        write_evaluation(evaluation, folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_the_smallest_image_and_an_empty_region_are_reported_too(tmp_path):
+    paths = {}
+    for name, value in (("image", (255, 0, 0)), ("mask", 1), ("field_of_view", 0)):
+        paths[name] = tmp_path / f"{name}.png"
+        Image.fromarray(np.full((1, 1, 3) if name == "image" else (1, 1), value, dtype=np.uint8)).save(paths[name])
+    bounded = Record("bounded", **paths)
+    whole = Record("whole", paths["image"], paths["mask"])
+    evaluation = evaluate_records(Red(default_classes(2)), [whole, bounded], IDS, threads=True)
+    assert evaluation.to_json()["classes"][0]["dice"] == {
+        "pooled": 1.0,
+        "per_image": 1.0,
+        "ci95": [1.0, 1.0],
+        "images": 1,
+    }
+    assert evaluation.best_first() == [0, 1]
+    folder = write_evaluation(evaluation, tmp_path / "out")
+    assert len(list((folder / "overlays").iterdir())) == 2
+    only = evaluate_records(Red(default_classes(2)), [bounded], IDS, threads=True)
+    assert only.to_json()["classes"][0]["dice"]["pooled"] is None
+    write_evaluation(only, tmp_path / "nothing")
+
+
+def test_the_text_table_lines_up(written):
+    lines = scores_table(written[0].to_json()).splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("foreground"))
+    assert lines[start].split()[:2] == ["foreground", "pooled"]
+    assert lines[start + 1].startswith("Dice")
+    assert len({len(line) for line in lines[start : start + 5]}) == 1
+    assert "threshold 0.5, chosen on val" in lines[-1]
