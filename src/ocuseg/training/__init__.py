@@ -1,0 +1,1 @@
+"""The making half: a folder of images and masks becomes a bundle (needs PyTorch)."""

@@ -1,0 +1,105 @@
+"""A fitted network becomes a finished model: its threshold chosen, its validation scores taken, its bundle written."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ocuseg.bundle import Bundle, BundleInfo
+from ocuseg.checking import CheckResult
+from ocuseg.evaluation import Evaluation, choose_threshold, evaluate_records
+from ocuseg.prediction import open_predictor
+from ocuseg.training.export import export_bundle
+from ocuseg.training.fit import Fitted
+from ocuseg.training.recipe import Recipe
+
+__all__ = ["HASH_DIGITS", "Completed", "complete_run"]
+
+_log = logging.getLogger("ocuseg")
+
+HASH_DIGITS = 16
+"""How much of an image's SHA-256 a bundle keeps, so that an evaluation can tell an image it was trained on."""
+_COMPARED = 4
+_LICENCE = "not stated: that of the training data and of whoever trained it"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A bundle, and one sentence for each class that its network did not learn."""
+
+    bundle: Bundle
+    dead: tuple[str, ...]
+
+
+def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: Path) -> Completed:
+    """Return the bundle written to `folder`, with the threshold and the scores of the validation images.
+
+    Both come from the exported network as a user will run it. Raises ExportError where it disagrees with PyTorch.
+    """
+    records = checked.index.of_split("val")
+    info = BundleInfo(
+        name=recipe.name,
+        network=fitted.network_settings,
+        classes=fitted.classes.to_list(),
+        preprocessing=fitted.preprocessing.to_json(),
+        prediction=recipe.prediction.model_dump(),  # type: ignore[arg-type]
+        threshold=None,
+        threshold_chosen_on=None,
+        trained_on=_training_facts(recipe, checked, fitted),
+        scores={},
+        licence=_LICENCE,
+        ocuseg_version=version("ocuseg"),
+        encoding=fitted.encoding.to_json(),
+    )
+    evaluations: list[Evaluation] = []
+
+    def complete(staged: Bundle) -> BundleInfo:
+        predictor = open_predictor(staged)
+        choice = choose_threshold(predictor, records, fitted.encoding)
+        if choice is not None:
+            predictor.threshold = choice.threshold
+            _log.info("threshold %.2f by pooled Dice %.4f on val", choice.threshold, choice.dice_pooled)
+        evaluation = evaluate_records(predictor, records, fitted.encoding, split="val", borders=False, threads=False)
+        evaluations.append(evaluation)
+        update: dict[str, Any] = {"scores": {"val": _headline(evaluation)}}
+        if choice is not None:
+            update |= {"threshold": choice.threshold, "threshold_chosen_on": "val"}
+        return info.model_copy(update=update)
+
+    bundle = export_bundle(fitted.network, info, folder, records=records[:_COMPARED], complete=complete)
+    return Completed(bundle, evaluations[0].dead)
+
+
+def _training_facts(recipe: Recipe, checked: CheckResult, fitted: Fitted) -> dict[str, Any]:
+    splits = {split: checked.index.of_split(split) for split in ("train", "val", "test")}
+    train = [checked.file_hashes.get(str(record.image), "") for record in (*splits["train"], *splits["val"])]
+    return {
+        "recipe": recipe.to_plain(),
+        "data_settings": recipe.data_settings(),
+        "data_hash": checked.data_hash,
+        "images": {split: len(records) for split, records in splits.items() if records},
+        "groups": {
+            split: len({record.group for record in records if record.group}) for split, records in splits.items()
+        },
+        "epoch": fitted.best_epoch,
+        "seed": recipe.seed,
+        "image_hashes": sorted(digest[:HASH_DIGITS] for digest in train if digest),
+    }
+
+
+def _headline(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what a model card shows: the pooled and per-image scores of each class, with intervals."""
+    metrics = evaluation.metrics
+    keys = ("dice", "iou", "precision", "recall", "auc")
+    return {
+        "images": metrics["images"],
+        "region": metrics["region"],
+        "resolution": metrics["resolution"],
+        "classes": [
+            {"id": item["id"], "name": item["name"], **{key: item[key] for key in keys if key in item}}
+            for item in metrics["classes"]
+        ],
+    }

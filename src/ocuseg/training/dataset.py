@@ -1,0 +1,239 @@
+"""Records become samples, decoded once, and samples become batches.
+
+What a batch holds is a function of the seed, the epoch and the step alone - never of a generator's history - so that
+a run that was killed goes on exactly as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from ocuseg.encoding import MaskEncoding
+from ocuseg.errors import DataError
+from ocuseg.geometry import Preprocessing, pad_to_multiple, place
+from ocuseg.images import read_field_of_view, read_image, read_mask
+from ocuseg.index import Record
+
+__all__ = ["Batch", "EpochSteps", "Sample", "TrainingBatches", "ValidationImages", "load_samples"]
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image at its working size: `image` (h, w, 3) uint8, `target` (h, w) uint8 ids, `counted` (h, w) bool.
+
+    `counted` is the field of view less the ignored id; pixels outside it carry the target 0.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    counted: NDArray[np.bool_]
+
+
+def load_samples(
+    records: Sequence[Record],
+    encoding: MaskEncoding,
+    preprocessing: Preprocessing,
+    *,
+    ignore_index: int | None = None,
+    threads: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Return the records decoded, cropped and scaled as prediction does it, in their order.
+
+    Raises DataError for a record without a mask and ImageError for a file that cannot be read.
+    """
+
+    def load(record: Record) -> Sample:
+        if record.mask is None:
+            raise DataError(f"{record.image}: has no mask; add one or leave the image out of the split")
+        image = read_image(record.image)
+        mask = encoding.decode(read_mask(record.mask), str(record.mask))
+        if mask.shape != image.shape[:2]:
+            raise DataError(f"{record.mask}: is {mask.shape}, the image {image.shape[:2]}; make them the same size")
+        counted = np.ones(mask.shape, bool)
+        if record.field_of_view is not None:
+            counted = read_field_of_view(record.field_of_view)
+        if ignore_index is not None:
+            counted = counted & (mask != ignore_index)
+        placement = place(image, preprocessing)
+        target = placement.apply_mask(mask)
+        inside = placement.apply_mask(counted.astype(np.uint8)) > 0
+        return Sample(record.name, placement.apply_image(image), np.where(inside, target, 0).astype(np.uint8), inside)
+
+    samples: list[Sample] = []
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for sample in pool.map(load, records):
+            samples.append(sample)
+            if progress is not None:
+                progress(len(samples), len(records))
+    return samples
+
+
+class EpochSteps(Sampler[tuple[int, int]]):
+    """The (epoch, step) pairs of the current epoch, each the whole identity of a batch."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for step in range(self.steps):
+            yield self.epoch, step
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Batches of windows cut from the samples, addressed by (epoch, step).
+
+    A window is larger than the crop by `margin`, so that a rotated or shrunk crop still finds image under it; what
+    lies outside the image is not counted. With `crop_px=None` the samples, all of one size, are taken whole.
+    `images` (N, 3, H, W) uint8, `target` (N, H, W) uint8, `counted` (N, H, W) bool, `names`, `epoch`, `step`.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        batch_size: int,
+        crop_px: int | None,
+        margin: float,
+        sampler: str,
+        num_classes: int,
+        steps_per_epoch: int | None,
+        seed: int,
+    ) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.num_classes = num_classes
+        self.balanced = sampler == "balanced"
+        self.steps = steps_per_epoch or max(1, math.ceil(len(samples) / batch_size))
+        sizes = {sample.target.shape for sample in samples}
+        if crop_px is None and len(sizes) > 1:
+            raise DataError(
+                f"the training images have {len(sizes)} different sizes; set 'crop_px' or 'preprocessing.size' "
+                "in the recipe"
+            )
+        self.out_size = (crop_px, crop_px) if crop_px else next(iter(sizes))
+        self.crop_px = crop_px
+        side = math.ceil((crop_px or 0) * margin / 2) * 2
+        self.window = (side, side) if crop_px else self.out_size
+        self._holders = [
+            [i for i, sample in enumerate(samples) if np.any(sample.counted & (sample.target == class_id))]
+            for class_id in range(num_classes)
+        ]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        epoch, step = place
+        rng = np.random.default_rng([self.seed, 1, epoch, step])
+        height, width = self.window
+        images = np.zeros((self.batch_size, height, width, 3), np.uint8)
+        target = np.zeros((self.batch_size, height, width), np.uint8)
+        counted = np.zeros((self.batch_size, height, width), bool)
+        names = []
+        for row, (index, class_id) in enumerate(self._choose(epoch, step, rng)):
+            sample = self.samples[index]
+            top, left = self._corner(sample, class_id, rng)
+            into, source = _overlap((top, left), self.window, sample.target.shape)
+            images[row][into] = sample.image[source]
+            target[row][into] = sample.target[source]
+            counted[row][into] = sample.counted[source]
+            names.append(sample.name)
+        return {
+            "images": torch.from_numpy(images).permute(0, 3, 1, 2),
+            "target": torch.from_numpy(target),
+            "counted": torch.from_numpy(counted),
+            "names": names,
+            "epoch": epoch,
+            "step": step,
+        }
+
+    def _choose(self, epoch: int, step: int, rng: np.random.Generator) -> list[tuple[int, int | None]]:
+        """Return (sample, class that the window shall hold) for each row of the batch."""
+        if self.balanced:
+            present = [class_id for class_id, holders in enumerate(self._holders) if holders]
+            drawn = [int(rng.choice(present)) for _ in range(self.batch_size)]
+            return [(int(rng.choice(self._holders[class_id])), class_id) for class_id in drawn]
+        # Every image comes equally often: the epochs cut one endless sequence of permutations.
+        first = (epoch * self.steps + step) * self.batch_size
+        return [(self._at(first + row), None) for row in range(self.batch_size)]
+
+    def _at(self, position: int) -> int:
+        turn, offset = divmod(position, len(self.samples))
+        return int(np.random.default_rng([self.seed, 2, turn]).permutation(len(self.samples))[offset])
+
+    def _corner(self, sample: Sample, class_id: int | None, rng: np.random.Generator) -> tuple[int, int]:
+        if self.crop_px is None:
+            return 0, 0
+        height, width = sample.target.shape
+        if class_id is None:
+            # The crop, not the window, stays inside the image; a crop larger than the image is centred on it.
+            y = _centre(height, self.crop_px, rng)
+            x = _centre(width, self.crop_px, rng)
+        else:
+            pixels = np.flatnonzero(sample.counted & (sample.target == class_id))
+            y, x = divmod(int(pixels[rng.integers(len(pixels))]), width)
+        return y - self.window[0] // 2, x - self.window[1] // 2
+
+
+class ValidationImages(Dataset[Batch]):
+    """The validation samples one by one, whole and padded as prediction sees them.
+
+    `images` is (1, 3, h', w') uint8, padded to the network's multiple; `target` and `counted` are (1, h, w).
+    """
+
+    def __init__(self, samples: Sequence[Sample], multiple: int) -> None:
+        self.samples = samples
+        self.multiple = multiple
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        sample = self.samples[index]
+        image, _ = pad_to_multiple(sample.image.transpose(2, 0, 1), self.multiple)
+        return {
+            "images": torch.from_numpy(np.ascontiguousarray(image))[None],
+            "target": torch.from_numpy(sample.target)[None],
+            "counted": torch.from_numpy(sample.counted)[None],
+            "names": [sample.name],
+        }
+
+
+def _centre(size: int, crop: int, rng: np.random.Generator) -> int:
+    if size <= crop:
+        return size // 2
+    return int(rng.integers(crop // 2, size - (crop - crop // 2) + 1))
+
+
+def _overlap(
+    corner: tuple[int, int], window: tuple[int, int], size: tuple[int, ...]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where the part of a window that lies inside an image goes, and where it comes from."""
+    into, source = [], []
+    for start, length, limit in zip(corner, window, size, strict=True):
+        low, high = max(start, 0), max(min(start + length, limit), max(start, 0))
+        into.append(slice(low - start, high - start))
+        source.append(slice(low, high))
+    return (into[0], into[1]), (source[0], source[1])

@@ -1,0 +1,311 @@
+"""The training itself, readable top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from torch.utils.data import DataLoader
+
+from ocuseg.checking import CheckResult
+from ocuseg.classes import Classes, parse_classes
+from ocuseg.encoding import MaskEncoding
+from ocuseg.errors import DataError, ModelError
+from ocuseg.geometry import Preprocessing
+from ocuseg.networks import SegmentationNetwork, build_network, resolve_network
+from ocuseg.training.augment import Augmentation
+from ocuseg.training.callbacks import (
+    BestAndLast,
+    EpochWeights,
+    History,
+    ProgressLines,
+    ReduceOnPlateau,
+    WarmedAveraging,
+    WholeCheckpoints,
+    read_checkpoint,
+)
+from ocuseg.training.dataset import (
+    EpochSteps,
+    Sample,
+    TrainingBatches,
+    ValidationImages,
+    load_samples,
+)
+from ocuseg.training.losses import SegmentationLoss, build_loss, class_weights
+from ocuseg.training.module import SegmentationModule
+from ocuseg.training.precision import choose_precision
+from ocuseg.training.recipe import Recipe
+
+__all__ = ["Fitted", "StartWeights", "fit", "load_fitted"]
+
+_log = logging.getLogger("ocuseg")
+
+
+@dataclass(frozen=True, slots=True)
+class StartWeights:
+    """The weights of a model that a run starts from, with its name and its network's settings."""
+
+    model: str
+    network: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained network with its best weights, on the CPU, and what belongs to it."""
+
+    network: SegmentationNetwork
+    network_settings: dict[str, Any]
+    preprocessing: Preprocessing
+    classes: Classes
+    encoding: MaskEncoding
+    best_epoch: int
+
+
+def fit(
+    checked: CheckResult,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    start: StartWeights | None = None,
+    callbacks: Sequence[Callback] = (),
+    bar: bool = False,
+    device: str = "auto",
+) -> Fitted:
+    """Return the network trained on `train` and chosen on `val`; everything on the way is in `folder`.
+
+    With `resume`, goes on after the last whole epoch of `folder/checkpoints/last.ckpt`, exactly as the undisturbed run
+    would have. Raises LossError, DataError, OutputError; KeyboardInterrupt leaves a run that can be resumed.
+    """
+    classes, encoding = checked.classes, checked.encoding
+    if classes is None or encoding is None:
+        raise DataError(f"{checked.index.root}: the classes of the masks are not known; see the findings of the check")
+    precision = choose_precision(recipe.precision, device)
+    _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
+
+    settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
+    torch.manual_seed(recipe.seed)
+    network = build_network(settings)
+    if start is not None:
+        _start_from(network, settings, start)
+    preprocessing = Preprocessing(
+        crop=recipe.preprocessing.crop,
+        size=recipe.preprocessing.size,
+        field_of_view_diameter_px=recipe.preprocessing.field_of_view_diameter_px,
+        multiple=int(network.multiple),
+    )
+    train, val = (
+        load_samples(
+            checked.index.of_split(split), encoding, preprocessing, ignore_index=classes.ignore_index, threads=_cores()
+        )
+        for split in ("train", "val")
+    )
+    preprocessing = _normalised(preprocessing, recipe, train)
+
+    batches = TrainingBatches(
+        train,
+        batch_size=recipe.batch_size,
+        crop_px=recipe.crop_px,
+        margin=_margin(recipe),
+        sampler=recipe.sampler,
+        num_classes=len(classes),
+        steps_per_epoch=recipe.steps_per_epoch,
+        seed=recipe.seed,
+    )
+    module = SegmentationModule(
+        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        _loss(recipe, classes, checked.class_pixels["train"]),
+        Augmentation(recipe.augmentation),
+        recipe,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        out_size=batches.out_size,
+        num_classes=len(classes),
+        total_steps=recipe.epochs * len(batches) // recipe.accumulate,
+        description={
+            "network": settings,
+            "preprocessing": preprocessing.to_json(),
+            "classes": classes.to_list(),
+            "encoding": encoding.to_json(),
+        },
+    )
+    checkpoints = folder / "checkpoints"
+    best_and_last = BestAndLast(checkpoints, recipe.monitor)
+    last = checkpoints / "last.ckpt"
+    resume = resume and last.exists()
+    if not (resume and _is_over(last, recipe)):
+        with _quiet():
+            trainer = pl.Trainer(
+                accelerator="gpu" if precision.device == "cuda" else "cpu",
+                devices=1,
+                precision=precision.lightning,
+                max_epochs=recipe.epochs,
+                gradient_clip_val=recipe.gradient_clip,
+                accumulate_grad_batches=recipe.accumulate,
+                callbacks=[*_callbacks(recipe, folder, bar=bar), *callbacks, best_and_last],
+                logger=_tensorboard(folder),
+                plugins=[WholeCheckpoints()],
+                num_sanity_val_steps=0,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                log_every_n_steps=1,
+            )
+            parameters = sum(p.numel() for p in network.parameters())
+            _log.info(
+                f"{settings['name']}, {parameters / 1e6:.2f} M parameters; {len(train)} training and {len(val)} "
+                f"validation images; {recipe.epochs} epochs of {len(batches)} steps of {recipe.batch_size}"
+            )
+            try:
+                trainer.fit(
+                    module,
+                    DataLoader(batches, sampler=EpochSteps(len(batches)), batch_size=None),
+                    DataLoader(ValidationImages(val, preprocessing.multiple), batch_size=None),
+                    ckpt_path=str(last) if resume else None,
+                    weights_only=True,
+                )
+            except SystemExit as error:  # what Lightning makes of Ctrl-C, which it then goes on to ignore
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from error
+
+    return load_fitted(folder)
+
+
+def load_fitted(folder: Path) -> Fitted:
+    """Return the best network of a run, from its `best.ckpt` alone.
+
+    Raises ModelError where there is none yet, or where it is damaged.
+    """
+    best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
+    described = best[SegmentationModule.DESCRIPTION]
+    network = build_network(described["network"])
+    prefix = "network."
+    weights = {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
+    network.load_state_dict(weights)
+    return Fitted(
+        network=network.eval(),
+        network_settings=described["network"],
+        preprocessing=Preprocessing.from_json(described["preprocessing"]),
+        classes=parse_classes(described["classes"]),
+        encoding=MaskEncoding.from_json(described["encoding"]),
+        best_epoch=int(best["epoch"]) + 1,
+    )
+
+
+def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
+    different = sorted(key for key in settings if settings[key] != start.network.get(key))
+    if different:
+        key = different[0]
+        raise ModelError(
+            f"{start.model}: its network has {key} {start.network.get(key)!r}, the recipe {settings[key]!r}; "
+            f"set network.{key}={start.network.get(key)}"
+        )
+    network.load_state_dict(start.weights)
+    _log.info("weights of %s taken as the start", start.model)
+
+
+def _loss(recipe: Recipe, classes: Classes, pixels: NDArray[np.int64]) -> SegmentationLoss:
+    weight = recipe.positive_weight
+    if weight == "measured":
+        weight = float(pixels[0] / max(1, pixels[1]))
+    return build_loss(
+        recipe.loss,
+        out_channels=classes.out_channels,
+        class_weights=class_weights(pixels, recipe.class_weights),
+        positive_weight=weight,
+        focal_gamma=recipe.focal_gamma,
+        tversky_alpha=recipe.tversky_alpha,
+        tversky_beta=recipe.tversky_beta,
+    )
+
+
+def _callbacks(recipe: Recipe, folder: Path, *, bar: bool) -> list[Callback]:
+    chosen: list[Callback] = [History(folder / "history.csv")]
+    if recipe.keep_every:
+        chosen.append(EpochWeights(folder / "checkpoints", str(recipe.network["name"]), recipe.keep_every))
+    if recipe.weight_averaging:
+        chosen.append(WarmedAveraging(recipe.weight_averaging))
+    if recipe.schedule == "plateau":
+        chosen.append(ReduceOnPlateau(recipe.plateau_patience, recipe.plateau_factor))
+    if recipe.early_stopping:
+        chosen.append(_early_stopping(recipe))
+    return [*chosen, ProgressLines(bar=bar)]
+
+
+def _early_stopping(recipe: Recipe) -> EarlyStopping:
+    mode = "min" if recipe.monitor.endswith("loss") else "max"
+    return EarlyStopping(
+        recipe.monitor, mode=mode, patience=recipe.early_stopping or 1, check_on_train_epoch_end=True, verbose=False
+    )
+
+
+def _is_over(last: Path, recipe: Recipe) -> bool:
+    """Whether the run in a checkpoint has reached its last epoch or stopped early."""
+    checkpoint = read_checkpoint(last)
+    if checkpoint["epoch"] + 1 >= recipe.epochs:
+        return True
+    if not recipe.early_stopping:
+        return False
+    state = checkpoint["callbacks"].get(_early_stopping(recipe).state_key, {})
+    return int(state.get("stopped_epoch", 0)) > 0
+
+
+def _normalised(preprocessing: Preprocessing, recipe: Recipe, train: Sequence[Sample]) -> Preprocessing:
+    """Return the preprocessing with the mean and standard deviation of the counted training pixels."""
+    wanted = recipe.preprocessing
+    if not isinstance(wanted.mean, str) and not isinstance(wanted.std, str):
+        return replace(preprocessing, mean=wanted.mean, std=wanted.std)
+    total, squares, count = np.zeros(3), np.zeros(3), 0
+    for sample in train:
+        pixels = sample.image[sample.counted].astype(np.float64) / 255
+        total += pixels.sum(0)
+        squares += (pixels**2).sum(0)
+        count += len(pixels)
+    mean = total / max(1, count)
+    std = np.sqrt(np.maximum(squares / max(1, count) - mean**2, 1e-4))
+    (red, green, blue), spread = mean.round(4).tolist(), std.round(4).tolist()
+    return replace(preprocessing, mean=(red, green, blue), std=(spread[0], spread[1], spread[2]))
+
+
+def _margin(recipe: Recipe) -> float:
+    """Return how much larger than its crop a window is, so that turning and shrinking find image at the corners."""
+    angle = np.radians(min(recipe.augmentation.rotation_degrees, 45.0))
+    return float((np.cos(angle) + np.sin(angle)) / recipe.augmentation.scale[0])
+
+
+def _tensorboard(folder: Path) -> pl.loggers.Logger:
+    return pl.loggers.TensorBoardLogger(str(folder), name="", version="tensorboard", default_hp_metric=False)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself: what a user has to know is said by us."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch)\b")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

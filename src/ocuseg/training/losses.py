@@ -1,0 +1,289 @@
+"""Losses: logits, target and what counts to one number; nothing outside of what counts matters.
+
+A loss is named (`bce_dice`) or a weighted sum of terms (`{bce: 1, dice: 0.5}`). Two classes have one logit and the
+terms bce, dice, focal, tversky; more have one logit each and ce instead of bce.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn import functional
+
+from ocuseg.errors import UsageError
+from ocuseg.networks.settings import unknown
+
+__all__ = ["LOSSES", "TERMS", "SegmentationLoss", "build_loss", "class_weights"]
+
+LOSSES: dict[str, dict[str, float]] = {
+    "bce": {"bce": 1.0},
+    "ce": {"ce": 1.0},
+    "dice": {"dice": 1.0},
+    "focal": {"focal": 1.0},
+    "tversky": {"tversky": 1.0},
+    "bce_dice": {"bce": 1.0, "dice": 1.0},
+    "ce_dice": {"ce": 1.0, "dice": 1.0},
+    "focal_dice": {"focal": 1.0, "dice": 1.0},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    out_channels: int
+    focal_gamma: float
+    tversky_alpha: float
+    tversky_beta: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """One batch, float32, with logits and ids at zero wherever nothing counts."""
+
+    logits: Tensor  # (N, C, H, W)
+    target: Tensor  # (N, H, W) int64
+    one_hot: Tensor  # (N, C, H, W)
+    counted: Tensor  # (N, 1, H, W), 0 or 1
+    factor: Tensor  # (N, H, W), weight of the pixel times that of its class
+    total: Tensor  # (), what the sum of factor * loss is divided by
+
+    def mean(self, losses: Tensor) -> Tensor:
+        return (losses * self.factor).sum() / self.total
+
+
+_Term = Callable[[_Pixels], Tensor]
+
+
+@dataclass(frozen=True)
+class SegmentationLoss:
+    """A weighted sum of terms, called with logits, target and weight; see `build_loss`."""
+
+    terms: Mapping[str, tuple[float, _Term]]
+    out_channels: int
+    class_weights: tuple[float, ...] | None
+    positive_weight: float | None
+    auxiliary_weights: tuple[float, ...] | None
+
+    def __call__(self, logits: Tensor | Sequence[Tensor], target: Tensor, weight: Tensor) -> Tensor:
+        """Return the loss as a float32 scalar; 0, with zero gradients, where nothing counts.
+
+        `logits` are (N, C, H, W), or a sequence of such (deep supervision, the main ones first), of which the
+        weighted mean is taken. `target` (N, H, W) holds class ids; `weight` (N, H, W), float or bool, is 0 where a
+        pixel does not count (outside the field of view, the ignored id). The terms over pixels weigh each by it, the
+        terms over regions (dice, tversky) count what is above 0.
+        Raises ValueError where a counted pixel holds an id that the network has no class for.
+        """
+        if isinstance(logits, Tensor):
+            return self._of(logits, target, weight)
+        weights = self.auxiliary_weights or tuple(0.5**level for level in range(1, len(logits)))
+        shares = (1.0, *weights)
+        losses = [share * self._of(each, target, weight) for share, each in zip(shares, logits, strict=True)]
+        return torch.stack(losses).sum() / sum(shares)
+
+    def _of(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        with torch.autocast(logits.device.type, enabled=False):
+            pixels = self._pixels(logits.float(), target.long(), weight.float())
+            return torch.stack([share * term(pixels) for share, term in self.terms.values()]).sum()
+
+    def _pixels(self, logits: Tensor, target: Tensor, weight: Tensor) -> _Pixels:
+        # Filling rather than multiplying: even an infinite logit out there has then no part in the loss or gradient.
+        counted = weight > 0
+        logits = logits.masked_fill(~counted[:, None], 0.0)
+        target = target.masked_fill(~counted, 0)
+        num_classes = max(2, self.out_channels)
+        if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < num_classes:
+            raise ValueError(f"target: holds ids {int(target.min())} to {int(target.max())} of {num_classes} classes")
+        factor, total = weight, weight.sum()
+        if self.class_weights is not None:
+            factor = weight * weight.new_tensor(self.class_weights)[target]
+            total = factor.sum()
+        elif self.positive_weight is not None:
+            factor = weight * torch.where(target == 1, self.positive_weight, 1.0)
+        one_hot = functional.one_hot(target, num_classes).movedim(-1, 1).float()
+        return _Pixels(
+            logits=logits,
+            target=target,
+            one_hot=one_hot if self.out_channels > 1 else one_hot[:, 1:],
+            counted=counted[:, None].float(),
+            factor=factor,
+            total=torch.where(total > 0, total, torch.ones_like(total)),
+        )
+
+
+def build_loss(
+    spec: str | Mapping[str, float],
+    *,
+    out_channels: int,
+    class_weights: Sequence[float] | None = None,
+    positive_weight: float | None = None,
+    focal_gamma: float = 2.0,
+    tversky_alpha: float = 0.3,
+    tversky_beta: float = 0.7,
+    auxiliary_weights: Sequence[float] | None = None,
+) -> SegmentationLoss:
+    """Return the loss that `spec` names (a key of LOSSES), or the weighted sum that it spells out (keys of TERMS).
+
+    `class_weights`, one per class, background included, weigh the pixels of bce, ce and focal, and their mean is
+    divided by the sum of the weights; `positive_weight` weighs the pixels of class 1 of two and their mean is divided
+    by the number of pixels. `focal_gamma` as by Lin et al.; `tversky_alpha` weighs false positives, `tversky_beta`
+    false negatives. `auxiliary_weights` belong to the auxiliary logits of deep supervision, 1 being the main logits';
+    default 1/2, 1/4, ...
+    Raises UsageError on anything that is unknown, or that would have no effect.
+    """
+    if not (focal_gamma == 0 or 1 <= focal_gamma < math.inf):  # between, the gradient of a certain pixel is infinite
+        raise UsageError(f"loss: focal_gamma {focal_gamma!r} is neither 0 nor at least 1; give a number such as 2")
+    if not min(tversky_alpha, tversky_beta) >= 0 or not 0 < tversky_alpha + tversky_beta < math.inf:
+        raise UsageError(
+            f"loss: tversky_alpha {tversky_alpha!r}, tversky_beta {tversky_beta!r} must be 0 or more, not both 0"
+        )
+    weights = _weights(spec)
+    _require_fitting(weights, out_channels, class_weights, positive_weight)
+    options = _Options(out_channels, focal_gamma, tversky_alpha, tversky_beta)
+    return SegmentationLoss(
+        terms={name: (weight, TERMS[name](options)) for name, weight in weights.items()},
+        out_channels=out_channels,
+        class_weights=None if class_weights is None else tuple(float(each) for each in class_weights),
+        positive_weight=positive_weight,
+        auxiliary_weights=None if auxiliary_weights is None else tuple(float(each) for each in auxiliary_weights),
+    )
+
+
+def class_weights(
+    class_pixels: ArrayLike, kind: Literal["inverse", "median_frequency", "none"] = "inverse"
+) -> tuple[float, ...] | None:
+    """Return one weight per class from counted pixels, or None for `none`; a class without pixels has weight 1.
+
+    `class_pixels` is (C,), or (images, C). `inverse`: total / (C' n_c) over the C' classes that occur, so that every
+    class has the same part in the loss. `median_frequency`: the median of the frequencies over the frequency, which
+    is a class's share of the images that it occurs in (Eigen & Fergus 2015, doi:10.1109/ICCV.2015.304); with (C,) of
+    the whole. Raises UsageError on another `kind`.
+    """
+    if kind == "none":
+        return None
+    if kind not in ("inverse", "median_frequency"):
+        raise UsageError(f"class_weights: {unknown('kind', kind, ('inverse', 'median_frequency', 'none'))}")
+    pixels = np.atleast_2d(np.asarray(class_pixels, dtype=np.float64))  # (images, C)
+    per_class = pixels.sum(axis=0)
+    present = per_class > 0
+    weights = np.ones(len(per_class))
+    if not present.any():
+        return tuple(weights.tolist())
+    if kind == "inverse":
+        weights[present] = per_class.sum() / (present.sum() * per_class[present])
+    else:
+        seen = ((pixels > 0) * pixels.sum(axis=1, keepdims=True)).sum(axis=0)
+        frequency = per_class[present] / seen[present]
+        weights[present] = np.median(frequency) / frequency
+    return tuple(weights.tolist())
+
+
+def _bce(_: _Options) -> _Term:
+    def term(pixels: _Pixels) -> Tensor:
+        target = pixels.one_hot
+        losses = functional.binary_cross_entropy_with_logits(pixels.logits, target, reduction="none")
+        return pixels.mean(losses[:, 0])
+
+    return term
+
+
+def _ce(_: _Options) -> _Term:
+    return lambda pixels: pixels.mean(functional.cross_entropy(pixels.logits, pixels.target, reduction="none"))
+
+
+def _dice(options: _Options) -> _Term:
+    """Return 1 - Dice, Milletari et al. 2016, doi:10.1109/3DV.2016.79, over the whole batch.
+
+    Over the batch, not per image: a crop without vessels then needs no definition of its own, and the sum is the
+    pooled score's. Of several classes the mean over the foreground.
+    """
+    from monai.losses import DiceLoss
+
+    return _region_term(DiceLoss(batch=True, include_background=options.out_channels == 1), options)
+
+
+def _tversky(options: _Options) -> _Term:
+    """Return 1 - Tversky index, Salehi et al. 2017, doi:10.1007/978-3-319-67389-9_44, over the whole batch."""
+    from monai.losses import TverskyLoss
+
+    loss = TverskyLoss(
+        batch=True,
+        include_background=options.out_channels == 1,
+        alpha=options.tversky_alpha,
+        beta=options.tversky_beta,
+    )
+    return _region_term(loss, options)
+
+
+def _region_term(loss: Callable[[Tensor, Tensor], Tensor], options: _Options) -> _Term:
+    def term(pixels: _Pixels) -> Tensor:
+        logits = pixels.logits
+        probabilities = torch.sigmoid(logits) if options.out_channels == 1 else torch.softmax(logits, dim=1)
+        return loss(probabilities * pixels.counted, pixels.one_hot * pixels.counted)
+
+    return term
+
+
+def _focal(options: _Options) -> _Term:
+    """Return the focal loss, Lin et al. 2017, doi:10.1109/ICCV.2017.324; with gamma 0 it is bce or ce."""
+    from monai.losses import FocalLoss
+
+    loss = FocalLoss(gamma=options.focal_gamma, use_softmax=options.out_channels > 1, reduction="none")
+    return lambda pixels: pixels.mean(loss(pixels.logits, pixels.one_hot).sum(dim=1))
+
+
+TERMS: dict[str, Callable[[_Options], _Term]] = {
+    "bce": _bce,
+    "ce": _ce,
+    "dice": _dice,
+    "focal": _focal,
+    "tversky": _tversky,
+}
+
+
+def _weights(spec: Any) -> dict[str, float]:
+    if isinstance(spec, str):
+        if spec not in LOSSES:
+            raise UsageError(f"loss: {unknown('name', spec, LOSSES)}, or a weighted sum such as {{bce: 1, dice: 0.5}}")
+        return LOSSES[spec]
+    if not isinstance(spec, Mapping) or not spec:
+        raise UsageError(
+            f"loss: {spec!r} is not a loss; give a name such as bce_dice, or a sum as {{bce: 1, dice: 0.5}}"
+        )
+    for name, weight in spec.items():
+        if name not in TERMS:
+            raise UsageError(f"loss: {unknown('term', name, TERMS)}")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+            raise UsageError(
+                f"loss: the weight {weight!r} of {name} is not a number above 0; give one, or leave it out"
+            )
+    return {name: float(weight) for name, weight in spec.items()}
+
+
+def _require_fitting(
+    weights: Mapping[str, float],
+    out_channels: int,
+    class_weights: Sequence[float] | None,
+    positive_weight: float | None,
+) -> None:
+    wrong, right, classes = ("ce", "bce", "two") if out_channels == 1 else ("bce", "ce", "more than two")
+    if wrong in weights:
+        raise UsageError(f"loss: {wrong!r} does not fit {classes} classes; use {right!r}")
+    if (class_weights is not None or positive_weight is not None) and not {"bce", "ce", "focal"} & set(weights):
+        raise UsageError("loss: class or positive weights act on bce, ce and focal only; add one of them, or drop them")
+    if positive_weight is not None:
+        if out_channels > 1:
+            raise UsageError("loss: positive_weight is for two classes; give class_weights")
+        if class_weights is not None:
+            raise UsageError("loss: positive_weight and class_weights are given both; keep one")
+        if not 0 < positive_weight < math.inf:
+            raise UsageError(f"loss: positive_weight {positive_weight!r} is not above 0; give a number such as 3")
+    if class_weights is not None:
+        num_classes = max(2, out_channels)
+        if len(class_weights) != num_classes or not all(0 <= each < math.inf for each in class_weights):
+            raise UsageError(f"loss: class_weights {list(class_weights)} are not {num_classes} numbers of 0 or more")

@@ -1,0 +1,174 @@
+"""The network in training: one step, one validation, one optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from ocuseg.errors import LossError
+from ocuseg.training.augment import Augmentation
+from ocuseg.training.dataset import Batch
+from ocuseg.training.recipe import Recipe
+
+__all__ = ["SegmentationModule"]
+
+Loss = Callable[[Tensor | Sequence[Tensor], Tensor, Tensor], Tensor]
+
+
+class SegmentationModule(pl.LightningModule):
+    """A network, its loss and its augmentation as Lightning trains them.
+
+    Every random number of a step comes from (seed, epoch, step), so a resumed run repeats nothing and misses nothing.
+    Logs per epoch `train_loss`, `val_loss` and, pooled over the validation images at working size inside the region,
+    `val_dice` and `val_iou` (mean over the foreground classes) and `val_foreground_share` (predicted).
+    """
+
+    DESCRIPTION = "ocuseg"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        augmentation: Augmentation,
+        recipe: Recipe,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        out_size: tuple[int, int],
+        num_classes: int,
+        total_steps: int,
+        description: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.augmentation = augmentation
+        self.recipe = recipe
+        self.out_size = out_size
+        self.num_classes = num_classes
+        self.total_steps = total_steps
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+        self.description = description
+        self.plateau_factor = 1.0
+        self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+
+    def forward(self, images: Tensor) -> Tensor | Sequence[Tensor]:
+        """Return the logits of `images` (N, 3, H, W) on the 0..1 scale."""
+        normalised = (images - self.mean) / self.std
+        logits: Tensor | Sequence[Tensor] = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch; raises LossError with the images' names where it is not a number."""
+        torch.manual_seed(_mix(self.recipe.seed, batch["epoch"], batch["step"]))
+        with self._full_precision():
+            images, target, counted = self.augmentation(
+                batch["images"], batch["target"], batch["counted"], out_size=self.out_size
+            )
+        logits = self(images)
+        with self._full_precision():
+            loss = self.loss(logits, target, counted)
+        if not torch.isfinite(loss):
+            raise LossError(
+                f"epoch {batch['epoch'] + 1}, step {batch['step'] + 1}: the loss is {loss.item()} on the images "
+                f"{', '.join(batch['names'])}; look at these images, or lower learning_rate "
+                f"({self.recipe.learning_rate:g}), set gradient_clip, or use precision=fp32"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=target.shape[0])
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one whole image."""
+        logits = self(batch["images"].float() / 255)
+        if not isinstance(logits, Tensor):
+            logits = logits[0]
+        target, counted = batch["target"], batch["counted"]
+        height, width = target.shape[1:]
+        logits = logits.float()[..., :height, :width]
+        with self._full_precision():
+            loss = self.loss(logits, target, counted)
+        self.log("val_loss", loss, on_epoch=True, batch_size=target.shape[0])
+        prediction = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+        codes = target[counted].long() * self.num_classes + prediction[counted]
+        counts = torch.bincount(codes, minlength=self.num_classes**2)
+        self._confusion += counts.view(self.num_classes, self.num_classes).cpu()
+
+    def _full_precision(self) -> torch.autocast:
+        """Switch autocast off: views and losses are computed in fp32 whatever the network's precision."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the counts of the epoch before."""
+        self._confusion.zero_()
+
+    def on_validation_epoch_end(self) -> None:
+        """Turn the pooled counts into scores."""
+        confusion = self._confusion.double()
+        overlap = confusion.diagonal()[1:]
+        reference, prediction = confusion.sum(1)[1:], confusion.sum(0)[1:]
+        # A class in neither is undefined and left out of the mean; nanmean of nothing counts as 0 here, since the
+        # best epoch has to be chosen among numbers.
+        dice = (2 * overlap / (reference + prediction)).nanmean().nan_to_num(0.0)
+        iou = (overlap / (reference + prediction - overlap)).nanmean().nan_to_num(0.0)
+        self.log("val_dice", dice.float())
+        self.log("val_iou", iou.float())
+        self.log("val_foreground_share", (prediction.sum() / confusion.sum().clamp(min=1)).float())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to build the network again and to use it."""
+        checkpoint[self.DESCRIPTION] = self.description
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule by step."""
+        recipe = self.recipe
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases are not decayed
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+        elif recipe.optimizer == "adam":
+            optimizer = torch.optim.Adam(groups, lr=recipe.learning_rate, fused=True)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate_factor(self, step: int) -> float:
+        """Return the share of the learning rate that step `step` takes.
+
+        `one_cycle` rises and falls along half cosines (Smith & Topin 2019, doi:10.1117/12.2520589) from 1/25 to 1
+        to 1/1000; `cosine` warms up linearly and falls to 1/1000; `plateau` and `constant` only warm up.
+        `plateau_factor` is what a plateau has left of the rate.
+        """
+        share = self.recipe.warmup_share
+        warmup = share * self.total_steps
+        if self.recipe.schedule == "one_cycle":
+            if step < warmup:
+                return _half_cosine(1 / 25, 1.0, step / warmup)
+            return _half_cosine(1.0, 1e-3, (step - warmup) / max(1.0, self.total_steps - warmup))
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if self.recipe.schedule == "cosine":
+            return _half_cosine(1.0, 1e-3, (step - warmup) / max(1.0, self.total_steps - warmup))
+        return self.plateau_factor
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+
+
+def _mix(seed: int, epoch: int, step: int) -> int:
+    """Return a 63-bit seed in which every (seed, epoch, step) differs (splitmix64's finaliser)."""
+    value = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + step * 0x94D049BB133111EB) % 2**64
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        value = ((value ^ (value >> shift)) * factor) % 2**64
+    return (value ^ (value >> 31)) >> 1

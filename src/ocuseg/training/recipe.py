@@ -1,0 +1,279 @@
+"""The settings of one training run, validated."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ocuseg.errors import RecipeError
+from ocuseg.files import write_text
+
+__all__ = ["RECIPE_VERSION", "Recipe", "load_recipe", "recipe_descriptions", "recipe_names", "save_recipe"]
+
+RECIPE_VERSION = 1
+
+_Positive = Annotated[int, Field(ge=1)]
+_Range = tuple[float, float]
+
+
+_DATA_KEYS = (
+    "image_pattern", "mask_pattern", "group_pattern", "split_ratios", "split_seed",
+    "mask_values", "mask_threshold", "ignore_index",
+)  # fmt: skip
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PreprocessingSettings(_Settings):
+    """What is done to an image before the network sees it, in training and in prediction alike."""
+
+    crop: Literal["none", "field_of_view"] = "none"
+    size: tuple[_Positive, _Positive] | None = None
+    field_of_view_diameter_px: Annotated[int, Field(ge=16)] | None = None
+    mean: Literal["measured"] | tuple[float, float, float] = "measured"
+    std: Literal["measured"] | tuple[float, float, float] = "measured"
+
+    @model_validator(mode="after")
+    def _one_way_to_scale(self) -> PreprocessingSettings:
+        if self.size is not None and self.field_of_view_diameter_px is not None:
+            raise ValueError("give 'size' or 'field_of_view_diameter_px', not both")
+        if (self.mean == "measured") != (self.std == "measured"):
+            raise ValueError("give both 'mean' and 'std', or leave both 'measured'")
+        return self
+
+
+class AugmentationSettings(_Settings):
+    """How a training image may be changed; every range is drawn from uniformly, every probability is per image."""
+
+    flip_horizontal: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flip_vertical: Annotated[float, Field(ge=0, le=1)] = 0.5
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 180.0
+    scale: _Range = (0.8, 1.25)
+    shift: Annotated[float, Field(ge=0, le=1)] = 0.05
+    elastic: Annotated[float, Field(ge=0, le=0.2)] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.15
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.2
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.2
+    colour: Annotated[float, Field(ge=0, le=1)] = 0.1
+    blur: Annotated[float, Field(ge=0, le=1)] = 0.1
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class PredictionSettings(_Settings):
+    """How whole images are predicted: in tiles above a size, averaged over flips on request."""
+
+    tile_px: Annotated[int, Field(ge=32)] = 1024
+    overlap_px: Annotated[int, Field(ge=0)] = 128
+    flips: bool = False
+
+
+class Recipe(_Settings):
+    """One training run. Every key has a default; `docs/recipes.md` explains each."""
+
+    version: int = RECIPE_VERSION
+    name: str = "custom"
+    description: str = ""
+
+    # the data
+    image_pattern: str | None = None
+    mask_pattern: str | None = None
+    group_pattern: str | None = None
+    split_ratios: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    split_seed: int = 0
+    classes: list[dict[str, Any]] | None = None
+    mask_values: dict[int | str, int] | None = None
+    mask_threshold: int | None = None
+    ignore_index: Annotated[int, Field(ge=0, le=255)] | None = None
+
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    network: dict[str, Any] = Field(default_factory=lambda: {"name": "unet-small"})
+
+    # the objective
+    loss: str | dict[str, float] = "bce_dice"
+    class_weights: Literal["none", "inverse", "median_frequency"] = "none"
+    positive_weight: Annotated[float, Field(gt=0)] | Literal["measured"] | None = None
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    tversky_alpha: Annotated[float, Field(ge=0)] = 0.3
+    tversky_beta: Annotated[float, Field(ge=0)] = 0.7
+    sampler: Literal["uniform", "balanced"] = "uniform"
+
+    # the optimisation
+    epochs: _Positive = 50
+    steps_per_epoch: _Positive | None = None
+    batch_size: _Positive = 8
+    crop_px: Annotated[int, Field(ge=16)] | None = None
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = "one_cycle"
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    plateau_patience: _Positive = 5
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    accumulate: _Positive = 1
+    weight_averaging: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    monitor: Literal["val_dice", "val_iou", "val_loss"] = "val_dice"
+    early_stopping: _Positive | None = None
+    keep_every: _Positive | None = None
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_version(cls, content: Any) -> Any:
+        version = content.get("version", RECIPE_VERSION) if isinstance(content, Mapping) else RECIPE_VERSION
+        if version != RECIPE_VERSION:
+            raise ValueError(
+                f"the recipe has version {version!r}, this program reads version {RECIPE_VERSION}; "
+                "start again from a recipe that 'ocuseg recipes' lists"
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        low, high = self.augmentation.scale
+        if not 0 < low <= high:
+            raise ValueError("'augmentation.scale' is a range of factors such as [0.8, 1.25]")
+        if min(self.split_ratios) < 0 or abs(sum(self.split_ratios) - 1) > 1e-6:
+            raise ValueError("'split_ratios' are three shares (train, val, test) that add up to 1")
+        if self.prediction.overlap_px * 2 > self.prediction.tile_px:
+            raise ValueError("'prediction.overlap_px' is at most half of 'prediction.tile_px'")
+        return self
+
+    def data_settings(self) -> dict[str, Any]:
+        """Return the data keys that are not at their defaults, by which the same data are read again."""
+        return self.model_dump(mode="json", include=set(_DATA_KEYS), exclude_defaults=True)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the resolved recipe as plain types, as written into runs and bundles."""
+        return self.model_dump(mode="json")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that ship with the package."""
+    folder = resources.files("ocuseg") / "recipes"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def recipe_descriptions() -> dict[str, str]:
+    """Return name and first line of the description of each shipped recipe."""
+    return {name: load_recipe(name).description.strip().split("\n")[0] for name in recipe_names()}
+
+
+def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str] = ()) -> Recipe:
+    """Return a checked recipe from the name of a shipped one, a YAML file or a mapping.
+
+    `overrides` are `key=value` with dots for inner keys (`network.width=32`), the value read as YAML.
+    Raises RecipeError naming the key, what is accepted and what was probably meant.
+    """
+    if isinstance(recipe, Recipe):
+        where, content = recipe.name, recipe.to_plain()
+    elif isinstance(recipe, Mapping):
+        where, content = "recipe", dict(recipe)
+    else:
+        where, content = _read(recipe)
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(error)}") from error
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe as YAML."""
+    write_text(path, yaml.safe_dump(recipe.to_plain(), sort_keys=False, allow_unicode=True))
+
+
+def _read(recipe: str | Path) -> tuple[str, dict[str, Any]]:
+    names = recipe_names()
+    path = Path(recipe)
+    if str(recipe) in names:
+        text = (resources.files("ocuseg") / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8")
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: cannot be read as text; give a YAML file") from error
+    else:
+        raise RecipeError(
+            f"{recipe}: is neither a shipped recipe nor a file; {_meant(str(recipe), names)}"
+            f"shipped recipes are {', '.join(names)}"
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{recipe}: is not valid YAML ({' '.join(str(error).split())}); mend the line") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise RecipeError(f"{recipe}: holds no 'key: value' lines; see a shipped recipe for the form")
+    return str(recipe), content
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {override}: has no '='; write key=value, for example epochs=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not valid YAML; quote it") from error
+    value = _number(value)
+    place = content
+    *outer, last = key.split(".")
+    for part in outer:
+        inner = place.get(part)
+        inner = dict(inner) if isinstance(inner, Mapping) else {}
+        place[part] = inner
+        place = inner
+    place[last] = value
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; a user means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        owner = _owner(place[:-1])
+        accepted = tuple(owner.model_fields)
+        return f"unknown key '{key}'; {_meant(place[-1], accepted)}accepted are {', '.join(accepted)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    message = message[:1].lower() + message[1:]
+    return f"'{key}' is {first['input']!r}: {message}; give an accepted value"
+
+
+def _owner(place: list[str]) -> type[BaseModel]:
+    owner: type[BaseModel] = Recipe
+    for part in place:
+        annotation = owner.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            owner = annotation
+    return owner
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'? " if close else ""
