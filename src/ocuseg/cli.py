@@ -1,0 +1,330 @@
+"""The command line: parse, call one function, print, exit."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocuseg.findings import Findings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ocuseg",
+    help="Segment images of the eye: check -> train -> evaluate -> predict. Research use, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class Region(StrEnum):
+    """Where pixels count."""
+
+    field_of_view = "field_of_view"
+    image = "image"
+
+
+class RuntimeName(StrEnum):
+    """What computes the network."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    pytorch = "pytorch"
+
+
+Data = Annotated[Path, typer.Argument(help="A folder of images and masks, or a split file (CSV).", show_default=False)]
+Model = Annotated[str, typer.Argument(help="A shipped model's name, a run folder or a bundle.", show_default=False)]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="A shipped recipe's name or a YAML file.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe; may be repeated.")]
+RuntimeOption = Annotated[RuntimeName, typer.Option("--runtime", help="What computes the network.")]
+FlipsOption = Annotated[
+    bool | None, typer.Option("--flips/--no-flips", help="Average over the four flips; default: as the model says.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ocuseg {version('ocuseg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has answered
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    logging.getLogger("ocuseg").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+@app.command()
+def check(
+    data: Data,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
+) -> None:
+    """Look at every file of a data set and say what is wrong with it, and how to mend it."""
+    from ocuseg import commands
+    from ocuseg.files import write_json
+
+    with _bar("reading") as progress:
+        checked = commands.check(data, recipe=recipe, overrides=overrides or (), progress=progress)
+    _print_check(checked)
+    if json is not None:
+        write_json(json, checked.findings.to_json() | {"data_hash": checked.data_hash})
+        typer.echo(f"wrote {json}")
+    if checked.findings.has_errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="A folder of images and masks, or a split file (CSV).", show_default=False)
+    ] = None,
+    recipe: RecipeOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/<recipe>.")] = None,
+    overrides: SetOption = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run folder.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Start from the weights of a shipped model, run or bundle.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a network on a data set and leave a run folder with a bundle that is ready to use."""
+    from ocuseg import commands
+
+    run = commands.train(
+        data, recipe,
+        out=out, overrides=overrides or (), resume=resume, start_from=start_from,
+        device=device, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    source = data if data is not None else run.data
+    typer.echo(f"wrote {run.folder}; next: ocuseg evaluate {run.folder} {source}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write; default RUN/evaluation/<split>.")] = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    region: Annotated[Region, typer.Option("--region", help="Where pixels count.")] = Region.field_of_view,
+    runtime: RuntimeOption = RuntimeName.auto,
+    flips: FlipsOption = None,
+) -> None:
+    """Score a model on a split: pooled and per image, with intervals, overlays and a report."""
+    from ocuseg import commands
+    from ocuseg.reporting import scores_table
+
+    with _bar("evaluating") as progress:
+        evaluation = commands.evaluate(
+            model, data,
+            split=split, out=out, recipe=recipe, overrides=overrides or (), region=region.value,
+            runtime=runtime.value, flips=flips, progress=progress,
+        )  # fmt: skip
+    typer.echo(scores_table(evaluation.metrics))
+    folder = out or commands.evaluation_folder(model, evaluation.metrics["split"])
+    typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
+    _say_all(evaluation.dead)
+    _say_all(evaluation.failures)
+    if evaluation.dead or evaluation.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the masks.", show_default=False)],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="0 to 1; default: the one chosen on validation.")
+    ] = None,
+    runtime: RuntimeOption = RuntimeName.auto,
+    flips: FlipsOption = None,
+) -> None:
+    """Write a mask for each image, at the image's own size."""
+    from ocuseg import commands
+
+    done = failed = 0
+    with _bar("predicting") as progress:
+        outcomes = commands.predict(
+            model, images, out=out, probabilities=probabilities, overlay=overlay, threshold=threshold,
+            runtime=runtime.value, flips=flips, progress=progress,
+        )  # fmt: skip
+        for outcome in outcomes:
+            if outcome.error is None:
+                done += 1
+            else:
+                failed += 1
+                _say(outcome.error)
+    typer.echo(f"wrote {done} mask{'' if done == 1 else 's'} to {out}" + (f", {failed} failed" if failed else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the bundle.", show_default=False)],
+    data: Annotated[Path | None, typer.Option("--data", help="The data, if they have moved since training.")] = None,
+) -> None:
+    """Turn the best checkpoint of a run into a bundle, compared with PyTorch on real images."""
+    from ocuseg import commands
+
+    bundle = commands.export(run, out=out, data=data)
+    typer.echo(f"wrote {bundle.folder}")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="An evaluation folder or its metrics.json.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Another evaluation of the same images.", show_default=False)],
+) -> None:
+    """Compare two evaluations of the same images: differences, intervals, paired tests."""
+    from ocuseg import commands
+    from ocuseg.reporting import comparison_table
+
+    typer.echo(comparison_table(commands.compare(first, second)))
+
+
+@app.command()
+def models() -> None:
+    """List the models that ship with the package."""
+    from ocuseg import commands
+
+    shipped = commands.models()
+    if not shipped:
+        typer.echo("this version ships no models; train one with 'ocuseg train'")
+    for name, description in shipped.items():
+        typer.echo(f"{name:20} {description}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship with the package."""
+    from ocuseg import commands
+
+    for name, description in commands.recipes().items():
+        typer.echo(f"{name:20} {description}")
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, processor features, and the precision and runtime that will be used."""
+    from ocuseg import commands
+
+    for key, value in commands.doctor().items():
+        typer.echo(f"{key:20} {value}")
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Argument(help="A real folder to use instead of drawn images.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where to write.")] = Path("demo"),
+) -> None:
+    """Do the whole job - draw a data set, check, train, evaluate - in minutes."""
+    from ocuseg import demonstration
+    from ocuseg.reporting import scores_table
+
+    shown = demonstration.demo(data, out=out, progress=sys.stderr.isatty())
+    typer.echo(scores_table(shown.evaluation.metrics))
+    for path in shown.paths:
+        typer.echo(f"wrote {path}")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with 0, 1 (data, model or result is bad), 2 (wrong use) or 130 (interrupted)."""
+    import signal
+
+    debug = "--debug" in sys.argv
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _set_up_logging()
+    from ocuseg.errors import OcusegError
+
+    try:
+        app(standalone_mode=True)
+    except OcusegError as error:
+        if debug:
+            traceback.print_exc()
+        _say(error)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+    except MemoryError:
+        _say("out of memory; close other programs, or lower batch_size, crop_px or prediction.tile_px")
+        sys.exit(1)
+    sys.exit(0)
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()
+
+
+def _set_up_logging() -> None:
+    logger = logging.getLogger("ocuseg")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+def _say(message: object) -> None:
+    typer.echo(f"ocuseg: {message}", err=True)
+
+
+def _say_all(messages: Any) -> None:
+    for message in messages:
+        _say(message)
+
+
+def _print_check(checked: Any) -> None:
+    findings: Findings = checked.findings
+    typer.echo(f"{checked.index.layout} layout; {checked.index.pairing}")
+    for finding in findings:
+        colour = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BLUE}[finding.level]
+        typer.secho(f"{finding.level:8}", fg=colour, nl=False)
+        typer.echo(f"{finding.code}: {finding}")
+    typer.echo(findings.summary)
+
+
+@contextmanager
+def _bar(verb: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function that shows (done, total) as a bar on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,143 @@
+"""The commands of the making half: check, train, export."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
+from ocuseg.errors import DeadNetworkError, UsageError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from ocuseg.bundle import Bundle
+    from ocuseg.checking import CheckResult
+    from ocuseg.training.fit import StartWeights
+    from ocuseg.training.recipe import Recipe
+    from ocuseg.training.run import Run
+
+__all__ = ["check", "export", "train"]
+
+_log = logging.getLogger("ocuseg")
+
+
+def check(
+    data: str | Path,
+    *,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> CheckResult:
+    """Return everything that is to be said of a data set before it is used: findings, classes, shares, hash.
+
+    `data` is a folder or a split file; `recipe` matters for its data keys only (patterns, `mask_values`, ...).
+    Iterating over the result gives the findings. Raises UsageError where `data` does not exist and DataError where it
+    holds no images; all else is a finding.
+    """
+    from ocuseg.training.recipe import load_recipe
+
+    settings = load_recipe({} if recipe is None else recipe, overrides)
+    return check_data(index_data(data, settings), settings, progress=progress)
+
+
+def train(
+    data: str | Path | None = None,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: str | Path | None = None,
+    start_from: str | Path | None = None,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> Run:
+    """Return a finished run: checked data, a trained network, its threshold chosen on validation, a bundle.
+
+    `recipe` is the name of a shipped recipe (default `retina-unet256`), a YAML file, or a mapping; `overrides` are
+    `key=value`. `out` is the run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder
+    to go on with; `data` is then known. `start_from` is a shipped model, run or bundle whose weights come first.
+    `callbacks` are Lightning callbacks of your own. `progress` shows a bar.
+
+    Raises CheckError where the check finds errors, RecipeError, ResumeError, LossError, OutputError, and
+    DeadNetworkError, with the run complete, where the network learnt nothing.
+    """
+    _require_torch()
+    from ocuseg.machine import describe_machine
+    from ocuseg.networks import resolve_network
+    from ocuseg.reporting import draw_curves
+    from ocuseg.training.completion import complete_run
+    from ocuseg.training.fit import fit
+    from ocuseg.training.recipe import load_recipe
+    from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
+
+    if resume is not None:
+        if recipe is not None or overrides or start_from is not None or out is not None:
+            raise UsageError("a resumed run keeps its recipe and folder; leave out --recipe, --set, --from and --out")
+        run = find_run(resume)
+        settings = run.recipe
+        data = run.data if data is None else data
+    else:
+        settings = load_recipe("retina-unet256" if recipe is None else recipe, overrides)
+    if data is None:
+        raise UsageError("no data were given; name a folder of images and masks or a split file")
+    resolve_network(settings.network)
+    start = None if start_from is None else _weights(open_bundle(start_from))
+    checked = check_data(index_data(data, settings), settings)
+    require_sound(checked)
+    if resume is not None:
+        require_same_data(run, checked)
+    else:
+        folder = new_run_folder(settings.name) if out is None else Path(out)
+        run = start_run(folder, settings, checked, data=data, environment=describe_machine())
+    _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
+    try:
+        fitted = fit(
+            checked, settings, run.folder,
+            resume=resume is not None, start=start, callbacks=callbacks, bar=progress, device=device,
+        )  # fmt: skip
+    finally:
+        if (run.folder / "history.csv").exists():
+            draw_curves(run.folder / "history.csv", run.folder / "curves.png")
+    dead = complete_run(fitted, settings, checked, run.bundle).dead
+    if dead:
+        raise DeadNetworkError(f"{run}: the network is dead: {'; '.join(dead)}; see docs/troubleshooting.md")
+    return run
+
+
+def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = None) -> Bundle:
+    """Return the bundle of a run's best epoch so far, written to `out`.
+
+    The run's data are needed again, for the threshold and the comparison with PyTorch; `data` says where they are if
+    they have moved. Raises ModelError where the run has no checkpoint yet, ResumeError where the data are others.
+    """
+    _require_torch()
+    from ocuseg.training.completion import complete_run
+    from ocuseg.training.fit import load_fitted
+    from ocuseg.training.run import find_run, require_same_data
+
+    found = find_run(run)
+    fitted = load_fitted(found.folder)
+    settings = found.recipe
+    checked = check_data(index_data(found.data if data is None else data, settings), settings)
+    require_same_data(found, checked)
+    return complete_run(fitted, settings, checked, Path(out)).bundle
+
+
+def _weights(bundle: Bundle) -> StartWeights:
+    from safetensors.torch import load_file
+
+    from ocuseg.training.fit import StartWeights
+
+    return StartWeights(bundle.info.name, bundle.info.network, load_file(bundle.weights_path))
+
+
+def _require_torch() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "pytorch_lightning", "monai", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"training needs {', '.join(missing)}; pip install 'ocuseg[train]'")

@@ -1,0 +1,169 @@
+"""The commands of the using half: evaluate, predict, load, compare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
+from ocuseg.errors import CheckError, UsageError
+
+if TYPE_CHECKING:
+    from ocuseg.bundle import Bundle
+    from ocuseg.checking import CheckResult
+    from ocuseg.commands.opening import Model
+    from ocuseg.evaluation import Evaluation
+    from ocuseg.evaluation.comparison import Comparison
+    from ocuseg.prediction import Predictor
+    from ocuseg.prediction.results import FileOutcome
+    from ocuseg.training.recipe import Recipe
+
+__all__ = ["compare", "evaluate", "evaluation_folder", "load", "predict"]
+
+_log = logging.getLogger("ocuseg")
+
+_SPLITS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+
+
+def evaluate(
+    model: Model,
+    data: str | Path,
+    *,
+    split: str = "test",
+    out: str | Path | None = None,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    region: Literal["field_of_view", "image"] = "field_of_view",
+    runtime: str = "auto",
+    flips: bool | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Return the scores of a model on one split of a data set, written down with masks, overlays and a report.
+
+    `out` is a folder (default: `evaluation_folder`). The data are read as they were for training; a `recipe` says
+    otherwise, with its data keys only. A data set without a test split is evaluated on `val`, which is said.
+    Raises DataError where nothing can be scored; a single bad image is one of the result's `failures`.
+    """
+    from dataclasses import replace
+
+    from ocuseg.evaluation import evaluate_records
+    from ocuseg.prediction import open_predictor
+    from ocuseg.reporting import require_replaceable, write_evaluation
+    from ocuseg.training.recipe import load_recipe
+
+    bundle = open_bundle(model)
+    predictor = open_predictor(bundle, runtime, flips=flips)
+    settings = load_recipe(bundle.info.trained_on.get("data_settings", {}) if recipe is None else recipe, overrides)
+    index = index_data(data, settings)
+    wanted = _SPLITS.get(split, split)
+    if wanted == "test" and not index.has_split("test") and index.has_split("val"):
+        wanted = "val"
+        _log.warning("%s has no test split: the scores are on 'val', which took part in choosing the model", data)
+    if not index.has_split(wanted):
+        held = ", ".join(sorted({record.split or "none" for record in index.records}))
+        raise UsageError(f"{data}: has no split {split!r}; it has {held}")
+    folder = evaluation_folder(model, wanted) if out is None else Path(out)
+    require_replaceable(folder)
+    checked = check_data(replace(index, records=index.of_split(wanted)), settings, classes=bundle.classes)
+    if checked.encoding is None:
+        require_sound(checked)
+        raise CheckError(f"{data}: the masks of the split {wanted!r} do not say what they mean; see 'ocuseg check'")
+    seen = _seen_in_training(bundle, checked)
+    if seen and wanted == "test":
+        _log.warning("%d of these images took part in training, such as %s: this is no test", len(seen), seen[0])
+    evaluation = evaluate_records(
+        predictor,
+        checked.usable,
+        checked.encoding,
+        split=wanted,
+        region=region,
+        progress=progress,
+        failures=_left_out(checked),
+        provenance={
+            "model": bundle.info.name,
+            "model_hash": bundle.digest,
+            "data_hash": checked.data_hash,
+            "threshold_chosen_on": bundle.info.threshold_chosen_on,
+            "seen_in_training": len(seen),
+        },
+    )  # fmt: skip
+    write_evaluation(evaluation, folder)
+    return evaluation
+
+
+def evaluation_folder(model: Model, split: str) -> Path:
+    """Return where `evaluate` writes by default: in a run's own folder, else `evaluation/<model>-<split>`."""
+    folder = Path(model) if isinstance(model, str | PathLike) else None
+    if folder is not None and (folder / "recipe.yaml").is_file():
+        return folder / "evaluation" / split
+    return Path("evaluation") / f"{open_bundle(model).info.name}-{split}"
+
+
+def predict(
+    model: Model,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    probabilities: bool | Literal["png", "npz"] = False,
+    overlay: bool = False,
+    threshold: float | None = None,
+    runtime: str = "auto",
+    flips: bool | None = None,
+    progress: Progress | None = None,
+) -> list[FileOutcome]:
+    """Return what became of each image: its mask in `out`, at its own size, or the error that prevented it.
+
+    `images` are files and folders. With `probabilities` and `overlay` these are written too. Raises UsageError where a
+    path does not exist, OutputError where `out` cannot be written.
+    """
+    from ocuseg.index import find_images
+    from ocuseg.prediction import open_predictor
+    from ocuseg.prediction.results import predict_files
+
+    paths = find_images([images] if isinstance(images, str | Path) else images)
+    predictor = open_predictor(open_bundle(model), runtime, flips=flips, threshold=threshold)
+    outcomes = []
+    for outcome in predict_files(predictor, paths, out, probabilities=probabilities, overlay=overlay):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(len(outcomes), len(paths))
+    return outcomes
+
+
+def load(model: Model, *, runtime: str = "auto", flips: bool | None = None) -> Predictor:
+    """Return the Predictor of a shipped model, a run or a bundle: a function from an image to a mask."""
+    from ocuseg.prediction import open_predictor
+
+    return open_predictor(open_bundle(model), runtime, flips=flips)
+
+
+def compare(first: str | Path, second: str | Path) -> Comparison:
+    """Return the differences first - second between two evaluations of the same images, with intervals and tests."""
+    from ocuseg.evaluation.comparison import compare
+
+    return compare(first, second)
+
+
+def _left_out(checked: CheckResult) -> list[str]:
+    """Return one line for each image that cannot be scored, from the first error about it."""
+    from ocuseg.index.records import relative_name
+
+    usable = {record.name for record in checked.usable}
+    errors = {finding.path: str(finding) for finding in reversed(checked.findings.of_level("error"))}
+    lines = []
+    for record in checked.index.records:
+        if record.name not in usable:
+            paths = [
+                relative_name(path, checked.index.root) for path in (record.image, record.mask) if path is not None
+            ]
+            lines.append(next((errors[path] for path in paths if path in errors), f"{paths[0]}: cannot be scored"))
+    return lines
+
+
+def _seen_in_training(bundle: Bundle, checked: CheckResult) -> list[str]:
+    known = tuple(bundle.info.trained_on.get("image_hashes", ()))
+    hashes = {record.name: checked.file_hashes.get(str(record.image), "") for record in checked.index.records}
+    return [name for name, digest in hashes.items() if known and digest.startswith(known)]
