@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ocuseg import terminal
 
+if TYPE_CHECKING:
     from ocuseg.findings import Findings
 
 __all__ = ["app", "main"]
@@ -85,7 +83,7 @@ def check(
     from ocuseg import commands
     from ocuseg.files import write_json
 
-    with _bar("reading") as progress:
+    with terminal.progress_bar("reading") as progress:
         checked = commands.check(data, recipe=recipe, overrides=overrides or (), progress=progress)
     _print_check(checked)
     if json is not None:
@@ -118,7 +116,7 @@ def train(
         device=device, progress=sys.stderr.isatty(),
     )  # fmt: skip
     source = data if data is not None else run.data
-    typer.echo(f"wrote {run.folder}; next: ocuseg evaluate {run.folder} {source}")
+    typer.echo(f"wrote {run.folder}; next: {terminal.shown_command('ocuseg', 'evaluate', run.folder, source)}")
 
 
 @app.command()
@@ -137,7 +135,7 @@ def evaluate(
     from ocuseg import commands
     from ocuseg.reporting import scores_table
 
-    with _bar("evaluating") as progress:
+    with terminal.progress_bar("evaluating") as progress:
         evaluation = commands.evaluate(
             model, data,
             split=split, out=out, recipe=recipe, overrides=overrides or (), region=region.value,
@@ -146,8 +144,8 @@ def evaluate(
     typer.echo(scores_table(evaluation.metrics))
     folder = out or commands.evaluation_folder(model, evaluation.metrics["split"])
     typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
-    _say_all(evaluation.dead)
-    _say_all(evaluation.failures)
+    terminal.say_all(evaluation.dead)
+    terminal.say_all(evaluation.failures)
     if evaluation.dead or evaluation.failures:
         raise typer.Exit(1)
 
@@ -169,7 +167,7 @@ def predict(
     from ocuseg import commands
 
     done = failed = 0
-    with _bar("predicting") as progress:
+    with terminal.progress_bar("predicting") as progress:
         outcomes = commands.predict(
             model, images, out=out, probabilities=probabilities, overlay=overlay, threshold=threshold,
             runtime=runtime.value, flips=flips, progress=progress,
@@ -179,7 +177,7 @@ def predict(
                 done += 1
             else:
                 failed += 1
-                _say(outcome.error)
+                terminal.say(outcome.error)
     typer.echo(f"wrote {done} mask{'' if done == 1 else 's'} to {out}" + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
@@ -261,70 +259,40 @@ def main() -> NoReturn:
     """Run the command line and exit with 0, 1 (data, model or result is bad), 2 (wrong use) or 130 (interrupted)."""
     import signal
 
-    debug = "--debug" in sys.argv
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    _set_up_logging()
+    terminal.set_up_logging()
     from ocuseg.errors import OcusegError
 
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    if debug:  # accepted at any place
+        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
+    status = 1
     try:
-        app(standalone_mode=True)
-    except OcusegError as error:
+        status = app(arguments, prog_name="ocuseg", standalone_mode=False) or 0
+    except terminal.WrongUse as error:
+        status = 2
+        terminal.say_all(terminal.describe_wrong_use(error))
+    except (OcusegError, OSError) as error:
         if debug:
             traceback.print_exc()
-        _say(error)
-        sys.exit(error.exit_status)
+        terminal.say(error if isinstance(error, OcusegError) else terminal.describe_refusal(error))
+        status = getattr(error, "exit_status", 1)
     except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(130)
+        status = 130
     except MemoryError:
-        _say("out of memory; close other programs, or lower batch_size, crop_px or prediction.tile_px")
-        sys.exit(1)
-    sys.exit(0)
-
-
-class _Line(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return prefix + record.getMessage()
-
-
-def _set_up_logging() -> None:
-    logger = logging.getLogger("ocuseg")
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Line())
-    logger.handlers = [handler]
-    logger.propagate = False
-
-
-def _say(message: object) -> None:
-    typer.echo(f"ocuseg: {message}", err=True)
-
-
-def _say_all(messages: Any) -> None:
-    for message in messages:
-        _say(message)
+        terminal.say("out of memory; close other programs, or lower batch_size, crop_px or prediction.tile_px")
+    if status == 130:
+        terminal.say("interrupted")
+    sys.exit(status)
 
 
 def _print_check(checked: Any) -> None:
     findings: Findings = checked.findings
-    typer.echo(f"{checked.index.layout} layout; {checked.index.pairing}")
+    typer.echo(f"layout: {checked.index.layout}; image and mask: {checked.index.pairing}")
     for finding in findings:
         colour = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BLUE}[finding.level]
         typer.secho(f"{finding.level:8}", fg=colour, nl=False)
         typer.echo(f"{finding.code}: {finding}")
     typer.echo(findings.summary)
-
-
-@contextmanager
-def _bar(verb: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function that shows (done, total) as a bar on a terminal; None elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
-from ocuseg.errors import DeadNetworkError, UsageError
+from ocuseg.errors import DataError, DeadNetworkError, OcusegError, UsageError
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
-    from ocuseg.training.fit import StartWeights
     from ocuseg.training.recipe import Recipe
     from ocuseg.training.run import Run
 
@@ -68,11 +69,12 @@ def train(
     _require_torch()
     from ocuseg.machine import describe_machine
     from ocuseg.networks import resolve_network
-    from ocuseg.reporting import draw_curves
     from ocuseg.training.completion import complete_run
     from ocuseg.training.fit import fit
+    from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
     from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
+    from ocuseg.training.start import bundle_start, read_start
 
     if resume is not None:
         if recipe is not None or overrides or start_from is not None or out is not None:
@@ -85,23 +87,33 @@ def train(
     if data is None:
         raise UsageError("no data were given; name a folder of images and masks or a split file")
     resolve_network(settings.network)
-    start = None if start_from is None else _weights(open_bundle(start_from))
+    if resume is not None:
+        run.clear_temporaries()
+        start = read_start(run.folder)
+    else:
+        start = None if start_from is None else bundle_start(open_bundle(start_from))
     checked = check_data(index_data(data, settings), settings)
     require_sound(checked)
+    prepared = prepare(checked, settings, start=start, device=device)
     if resume is not None:
         require_same_data(run, checked)
     else:
         folder = new_run_folder(settings.name) if out is None else Path(out)
-        run = start_run(folder, settings, checked, data=data, environment=describe_machine())
+        run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=start)
     _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
     try:
         fitted = fit(
-            checked, settings, run.folder,
-            resume=resume is not None, start=start, callbacks=callbacks, bar=progress, device=device,
+            prepared, checked, settings, run.folder, resume=resume is not None, callbacks=callbacks, bar=progress,
         )  # fmt: skip
-    finally:
-        if (run.folder / "history.csv").exists():
-            draw_curves(run.folder / "history.csv", run.folder / "curves.png")
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            _log.info("go on with: ocuseg train --resume %s", run)
+        if resume is None and isinstance(error, DataError | UsageError) and not (run.folder / "history.csv").exists():
+            shutil.rmtree(run.folder, ignore_errors=True)  # all of it was made here, and none of it is a run
+        with suppress(OcusegError):  # what stopped the run is to be said, not what befell its picture
+            _draw_history(run)
+        raise
+    _draw_history(run)
     dead = complete_run(fitted, settings, checked, run.bundle).dead
     if dead:
         raise DeadNetworkError(f"{run}: the network is dead: {'; '.join(dead)}; see docs/troubleshooting.md")
@@ -115,11 +127,13 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
     they have moved. Raises ModelError where the run has no checkpoint yet, ResumeError where the data are others.
     """
     _require_torch()
+    from ocuseg.bundle import require_replaceable
     from ocuseg.training.completion import complete_run
     from ocuseg.training.fit import load_fitted
     from ocuseg.training.run import find_run, require_same_data
 
     found = find_run(run)
+    require_replaceable(out)
     fitted = load_fitted(found.folder)
     settings = found.recipe
     checked = check_data(index_data(found.data if data is None else data, settings), settings)
@@ -127,12 +141,11 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
     return complete_run(fitted, settings, checked, Path(out)).bundle
 
 
-def _weights(bundle: Bundle) -> StartWeights:
-    from safetensors.torch import load_file
+def _draw_history(run: Run) -> None:
+    from ocuseg.reporting import draw_curves
 
-    from ocuseg.training.fit import StartWeights
-
-    return StartWeights(bundle.info.name, bundle.info.network, load_file(bundle.weights_path))
+    if (run.folder / "history.csv").exists():
+        draw_curves(run.folder / "history.csv", run.folder / "curves.png")
 
 
 def _require_torch() -> None:

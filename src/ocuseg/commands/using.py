@@ -148,19 +148,21 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
 
 
 def _left_out(checked: CheckResult) -> list[str]:
-    """Return one line for each image that cannot be scored, from the first error about it."""
+    """Return one line for each image that cannot be scored, its first error, and for each mask without an image."""
     from ocuseg.index.records import relative_name
 
+    root = checked.index.root
     usable = {record.name for record in checked.usable}
-    errors = {finding.path: str(finding) for finding in reversed(checked.findings.of_level("error"))}
-    lines = []
+    errors = checked.findings.of_level("error")
+    first = {finding.path: str(finding) for finding in reversed(errors)}
+    lines, folders = [], set[str]()
     for record in checked.index.records:
+        paths = [relative_name(path, root) for path in (record.image, record.mask) if path is not None]
+        folders |= {path.rpartition("/")[0] for path in paths[1:]}
         if record.name not in usable:
-            paths = [
-                relative_name(path, checked.index.root) for path in (record.image, record.mask) if path is not None
-            ]
-            lines.append(next((errors[path] for path in paths if path in errors), f"{paths[0]}: cannot be scored"))
-    return lines
+            lines.append(next((first[path] for path in paths if path in first), f"{paths[0]}: cannot be scored"))
+    lone = [item for item in errors if item.code == "mask-unpaired" and item.path.rpartition("/")[0] in folders]
+    return [*lines, *map(str, lone)]
 
 
 def _seen_in_training(bundle: Bundle, checked: CheckResult) -> list[str]:

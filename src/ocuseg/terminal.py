@@ -1,0 +1,90 @@
+"""What a command shows beside its results: lines on stderr, the log, a bar."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+import typer
+
+__all__ = [
+    "WrongUse",
+    "describe_refusal",
+    "describe_wrong_use",
+    "progress_bar",
+    "say",
+    "say_all",
+    "set_up_logging",
+    "shown_command",
+]
+
+WrongUse: Any = typer.BadParameter.__base__
+"""The usage error of click, of which newer versions of typer hold a copy of their own."""
+
+
+def say(message: object) -> None:
+    """Print one line on stderr; a message of several lines gets the program's name once."""
+    typer.echo(f"ocuseg: {message}", err=True)
+
+
+def say_all(messages: Iterable[object]) -> None:
+    """Print one line on stderr for each message."""
+    for message in messages:
+        say(message)
+
+
+def describe_wrong_use(error: Any) -> list[str]:
+    """Return what a WrongUse says as one line; nothing where the help was shown in its place."""
+    message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    if not message:
+        return []
+    command = error.ctx.command_path if error.ctx else "ocuseg"
+    return [f"{message[0].lower()}{message[1:]}{'' if message.endswith('?') else ';'} see '{command} --help'"]
+
+
+def describe_refusal(error: OSError) -> str:
+    """Return one line on what the system refused, such as to open a folder."""
+    where = error.filename if error.filename is not None else "a file"
+    reason = (error.strerror or str(error)).lower()
+    return f"{where}: {reason}; see that it may be read and written, and that the disk has space"
+
+
+def shown_command(*words: str | PathLike[str]) -> str:
+    """Return a command as it can be typed, with quotes where a word needs them."""
+    texts = [str(word) for word in words]
+    return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
+
+
+def set_up_logging() -> None:
+    """Let the library's log go to stderr: information as plain lines, warnings with their level."""
+    logger = logging.getLogger("ocuseg")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+@contextmanager
+def progress_bar(verb: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function that shows (done, total) as a bar on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()
