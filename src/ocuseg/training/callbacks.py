@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,11 @@ def read_checkpoint(path: Path | str, device: str = "cpu") -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: does not exist; give a run folder that has one") from error
+        raise ModelError(f"{path}: does not exist yet; go on with 'ocuseg train --resume RUN'") from error
     except Exception as error:  # torch raises half a dozen types for damaged files
-        reason = "it holds more than plain types" if "Weights only" in str(error) else str(error).split("\n")[0]
+        reason = (
+            "it holds more than plain types" if "Weights only" in str(error) else re.split(r"\n|\. ", str(error))[0]
+        )
         raise ModelError(f"{path}: is not a usable checkpoint ({reason}); train again or use another one") from error
     return content
 
@@ -60,7 +63,8 @@ class WholeCheckpoints(CheckpointIO):
             with written_whole(target) as temporary:
                 torch.save(checkpoint, temporary)
         except RuntimeError as error:  # how torch's zip writer reports a full disk
-            raise OutputError(f"{target}: cannot be written ({error}); free space, then resume the run") from error
+            reason = str(error).split("\n")[0]
+            raise OutputError(f"{target}: cannot be written ({reason}); free space, then resume the run") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Return what `save_checkpoint` wrote."""

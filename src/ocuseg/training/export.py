@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +64,11 @@ def export_bundle(
 def to_onnx(network: SegmentationNetwork) -> bytes:
     """Return the network as an ONNX model: `images` (N, C, H, W) to `logits`, with N, H and W free.
 
-    H and W are multiples of `network.multiple`; whoever runs the file pads, as `ocuseg.prediction` does.
+    H and W are multiples of `network.multiple`; whoever runs the file pads, as `ocuseg.prediction` does. The same
+    network gives the same bytes.
     """
     wrapped = WithoutPadding(network)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent(logging.getLogger("torch.onnx")):
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             wrapped,
@@ -80,8 +82,24 @@ def to_onnx(network: SegmentationNetwork) -> bytes:
         )
     if program is None:
         raise ExportError("the network could not be turned into ONNX; report its settings")
-    content: bytes = program.model_proto.SerializeToString()
+    model = program.model_proto
+    graph = model.graph
+    # The exporter notes the source lines that each node came from, with their paths on this machine.
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+    content: bytes = model.SerializeToString()
     return content
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Keep to itself what the exporter lacks and does not need, such as torchvision."""
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _disagreement(bundle: Bundle, records: Sequence[Record]) -> float:

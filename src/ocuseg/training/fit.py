@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import warnings
@@ -15,16 +16,14 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from torch.utils.data import DataLoader
 
 from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes, parse_classes
 from ocuseg.encoding import MaskEncoding
-from ocuseg.errors import DataError, ModelError
 from ocuseg.geometry import Preprocessing
-from ocuseg.networks import SegmentationNetwork, build_network, resolve_network
+from ocuseg.networks import SegmentationNetwork, build_network
 from ocuseg.training.augment import Augmentation
 from ocuseg.training.callbacks import (
     BestAndLast,
@@ -43,23 +42,13 @@ from ocuseg.training.dataset import (
     ValidationImages,
     load_samples,
 )
-from ocuseg.training.losses import SegmentationLoss, build_loss, class_weights
 from ocuseg.training.module import SegmentationModule
-from ocuseg.training.precision import choose_precision
+from ocuseg.training.preparation import Prepared
 from ocuseg.training.recipe import Recipe
 
-__all__ = ["Fitted", "StartWeights", "fit", "load_fitted"]
+__all__ = ["Fitted", "fit", "load_fitted"]
 
 _log = logging.getLogger("ocuseg")
-
-
-@dataclass(frozen=True, slots=True)
-class StartWeights:
-    """The weights of a model that a run starts from, with its name and its network's settings."""
-
-    model: str
-    network: dict[str, Any]
-    weights: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +64,23 @@ class Fitted:
 
 
 def fit(
+    prepared: Prepared,
     checked: CheckResult,
     recipe: Recipe,
     folder: Path,
     *,
     resume: bool = False,
-    start: StartWeights | None = None,
     callbacks: Sequence[Callback] = (),
     bar: bool = False,
-    device: str = "auto",
 ) -> Fitted:
     """Return the network trained on `train` and chosen on `val`; everything on the way is in `folder`.
 
     With `resume`, goes on after the last whole epoch of `folder/checkpoints/last.ckpt`, exactly as the undisturbed run
     would have. Raises LossError, DataError, OutputError; KeyboardInterrupt leaves a run that can be resumed.
     """
-    classes, encoding = checked.classes, checked.encoding
-    if classes is None or encoding is None:
-        raise DataError(f"{checked.index.root}: the classes of the masks are not known; see the findings of the check")
-    precision = choose_precision(recipe.precision, device)
+    classes, encoding, precision = prepared.classes, prepared.encoding, prepared.precision
+    network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
-
-    settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
-    torch.manual_seed(recipe.seed)
-    network = build_network(settings)
-    if start is not None:
-        _start_from(network, settings, start)
     preprocessing = Preprocessing(
         crop=recipe.preprocessing.crop,
         size=recipe.preprocessing.size,
@@ -127,14 +107,14 @@ def fit(
     )
     module = SegmentationModule(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        _loss(recipe, classes, checked.class_pixels["train"]),
+        prepared.loss,
         Augmentation(recipe.augmentation),
         recipe,
         mean=preprocessing.mean,
         std=preprocessing.std,
         out_size=batches.out_size,
         num_classes=len(classes),
-        total_steps=recipe.epochs * len(batches) // recipe.accumulate,
+        total_steps=recipe.epochs * math.ceil(len(batches) / recipe.accumulate),
         description={
             "network": settings,
             "preprocessing": preprocessing.to_json(),
@@ -202,33 +182,6 @@ def load_fitted(folder: Path) -> Fitted:
         classes=parse_classes(described["classes"]),
         encoding=MaskEncoding.from_json(described["encoding"]),
         best_epoch=int(best["epoch"]) + 1,
-    )
-
-
-def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
-    different = sorted(key for key in settings if settings[key] != start.network.get(key))
-    if different:
-        key = different[0]
-        raise ModelError(
-            f"{start.model}: its network has {key} {start.network.get(key)!r}, the recipe {settings[key]!r}; "
-            f"set network.{key}={start.network.get(key)}"
-        )
-    network.load_state_dict(start.weights)
-    _log.info("weights of %s taken as the start", start.model)
-
-
-def _loss(recipe: Recipe, classes: Classes, pixels: NDArray[np.int64]) -> SegmentationLoss:
-    weight = recipe.positive_weight
-    if weight == "measured":
-        weight = float(pixels[0] / max(1, pixels[1]))
-    return build_loss(
-        recipe.loss,
-        out_channels=classes.out_channels,
-        class_weights=class_weights(pixels, recipe.class_weights),
-        positive_weight=weight,
-        focal_gamma=recipe.focal_gamma,
-        tversky_alpha=recipe.tversky_alpha,
-        tversky_beta=recipe.tversky_beta,
     )
 
 

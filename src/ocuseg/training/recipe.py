@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ocuseg.errors import RecipeError
 from ocuseg.files import write_text
+from ocuseg.training.explaining import explain, meant
 
 __all__ = ["RECIPE_VERSION", "Recipe", "load_recipe", "recipe_descriptions", "recipe_names", "save_recipe"]
 
@@ -187,7 +187,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Sequ
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_explain(error)}") from error
+        raise RecipeError(f"{where}: {explain(error, Recipe)}") from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -207,7 +207,7 @@ def _read(recipe: str | Path) -> tuple[str, dict[str, Any]]:
             raise RecipeError(f"{path}: cannot be read as text; give a YAML file") from error
     else:
         raise RecipeError(
-            f"{recipe}: is neither a shipped recipe nor a file; {_meant(str(recipe), names)}"
+            f"{recipe}: is neither a shipped recipe nor a file; {meant(str(recipe), names)}"
             f"shipped recipes are {', '.join(names)}"
         )
     try:
@@ -248,32 +248,3 @@ def _number(value: Any) -> Any:
         except ValueError:
             return value
     return value
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    key = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        owner = _owner(place[:-1])
-        accepted = tuple(owner.model_fields)
-        return f"unknown key '{key}'; {_meant(place[-1], accepted)}accepted are {', '.join(accepted)}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    message = message[:1].lower() + message[1:]
-    return f"'{key}' is {first['input']!r}: {message}; give an accepted value"
-
-
-def _owner(place: list[str]) -> type[BaseModel]:
-    owner: type[BaseModel] = Recipe
-    for part in place:
-        annotation = owner.model_fields[part].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            owner = annotation
-    return owner
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'? " if close else ""

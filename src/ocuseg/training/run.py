@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ from ocuseg.checking import CheckResult
 from ocuseg.errors import ModelError, OutputError, ResumeError
 from ocuseg.files import make_folder, write_json, write_text
 from ocuseg.training.recipe import Recipe, load_recipe, save_recipe
+from ocuseg.training.start import START_FILE, StartWeights, write_start
 
 __all__ = ["Run", "find_run", "new_run_folder", "require_same_data", "start_run"]
 
@@ -56,6 +58,15 @@ class Run:
         """The folder or split file that the run was started on."""
         return str(self._findings()["data"])
 
+    def clear_temporaries(self) -> None:
+        """Delete what a kill has left of files and folders that were being written."""
+        for place in (self.folder, self.folder / "checkpoints"):
+            for path in [*filter(_is_temporary, place.glob("*"))]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
     def _findings(self) -> dict[str, Any]:
         path = self.folder / "findings.json"
         try:
@@ -76,22 +87,33 @@ def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
 
 
 def start_run(
-    folder: Path, recipe: Recipe, checked: CheckResult, *, data: str | PathLike[str], environment: dict[str, Any]
+    folder: Path,
+    recipe: Recipe,
+    checked: CheckResult,
+    *,
+    data: str | PathLike[str],
+    environment: dict[str, Any],
+    start: StartWeights | None = None,
 ) -> Run:
-    """Return a new run with its recipe, split, findings and environment written down.
+    """Return a new run with its recipe, split, findings, environment and the weights that it starts from.
 
-    Raises OutputError where the folder holds anything already.
+    Raises OutputError where the folder holds anything already, but for what a start that was cut short has left.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder}: is not empty; give another --out, or go on with --resume {folder}")
+    if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
+        resume = f", or go on with --resume {folder}" if (folder / "recipe.yaml").is_file() else ""
+        raise OutputError(f"{folder}: is not empty; give another --out{resume}")
     make_folder(folder)
     make_folder(folder / "checkpoints")
     write_text(folder / "split.csv", _split_table(checked))
     findings = checked.findings.to_json() | {"data_hash": checked.data_hash, "data": str(Path(data).resolve())}
     write_json(folder / "findings.json", findings)
     write_json(folder / "environment.json", environment)
+    if start is not None:
+        write_start(start, folder)
     save_recipe(recipe, folder / "recipe.yaml")  # last: a folder with a recipe is a run that can be resumed
-    return Run(folder)
+    run = Run(folder)
+    run.clear_temporaries()
+    return run
 
 
 def find_run(folder: str | PathLike[str]) -> Run:
@@ -109,6 +131,18 @@ def require_same_data(run: Run, checked: CheckResult) -> None:
             f"{run}: was trained on other data (hash {run.data_hash[:12]}, now {checked.data_hash[:12]}); "
             "restore the data as listed in its split.csv, or start a new run"
         )
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether `path` is what `start_run` writes before the recipe."""
+    if path.name == "checkpoints" and path.is_dir():
+        return all(inner.name == START_FILE or _is_temporary(inner) for inner in path.iterdir())
+    return path.name in ("split.csv", "findings.json", "environment.json") or _is_temporary(path)
+
+
+def _is_temporary(path: Path) -> bool:
+    """Whether a file or folder was being written: `ocuseg.files` and `ocuseg.folders` name them like this."""
+    return path.name.startswith(".") and ".tmp" in path.suffixes
 
 
 def _split_table(checked: CheckResult) -> str:
