@@ -17,7 +17,7 @@ from ocuseg.card import model_card
 from ocuseg.classes import Classes, parse_classes
 from ocuseg.errors import DataError, ModelError, OutputError, UsageError
 from ocuseg.files import hash_file
-from ocuseg.folders import folder_written_whole
+from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.geometry import Preprocessing
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "find_bundle",
     "load_bundle",
     "model_names",
+    "require_replaceable",
     "write_bundle",
 ]
 
@@ -116,7 +117,7 @@ def write_bundle(
     anything else, and ModelError where `info` does not fit together.
     """
     _interpret(info, str(folder))
-    _require_replaceable(Path(folder))
+    require_replaceable(folder)
     card = readme if readme is not None else model_card(info.to_json())
     with folder_written_whole(folder) as staging:
         for name, content in ((_ONNX, onnx_model), (_WEIGHTS, weights), (_CARD, card.encode())):
@@ -176,6 +177,22 @@ def model_names() -> tuple[str, ...]:
     """Return the names of the models that ship with the package, sorted."""
     folder = _models_folder()
     return tuple(sorted(path.parent.name for path in folder.glob(f"*/{_INFO}"))) if folder.is_dir() else ()
+
+
+def require_replaceable(folder: Path | str) -> None:
+    """Raise OutputError unless a bundle can be written to `folder`; to be asked before the work.
+
+    It can where nothing is yet, where the folder is empty, and where it holds nothing but a bundle.
+    """
+    target = Path(folder)
+    if target.is_dir():
+        found = {path.name for path in target.iterdir()} - _LITTER
+        other = found - set(_FILES) if _INFO in found else found
+        if other:
+            raise OutputError(f"{folder}: holds {min(other)}, which is no part of a bundle; give a new or empty folder")
+    elif target.exists():
+        raise OutputError(f"{folder}: is a file; give a folder for the bundle")
+    require_writable(folder)
 
 
 def _models_folder() -> Path:
@@ -262,14 +279,3 @@ def _sealed(info: BundleInfo) -> bytes:
     text = json.dumps(info.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     before, _, after = text.rpartition(_NO_DIGEST)
     return f"{before}{_digest_of(text.encode())}{after}".encode()
-
-
-def _require_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; give a folder for the bundle")
-    found = {path.name for path in folder.iterdir()} - _LITTER
-    other = found - set(_FILES) if _INFO in found else found
-    if other:
-        raise OutputError(f"{folder}: holds {min(other)}, which is no part of a bundle; give a new or empty folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ __all__ = ["Demonstration", "demo"]
 _log = logging.getLogger("ocuseg")
 
 _COUNTS = {"train": 40, "val": 8, "test": 12}
+_SHORT = ("epochs=12", "steps_per_epoch=20")
+"""Enough for drawn images: the whole demonstration shall take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def demo(
     *,
     out: str | Path = "demo",
     recipe: str = "retina-unet256",
-    overrides: tuple[str, ...] = (),
+    overrides: Sequence[str] = _SHORT,
     progress: bool = False,
 ) -> Demonstration:
     """Return what check, train and evaluate made of `data`, or of 60 drawn fundus images where none is given.

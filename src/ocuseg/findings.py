@@ -29,9 +29,9 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        """Return the finding as one line: path, expected, found, remedy; a note expects nothing."""
+        """Return the finding as one line: path, expected, found, remedy; a note is about what was found."""
         if self.level == "note":
-            return f"{self.path}: {self.found}; {self.remedy}"
+            return f"{self.path}: {self.expected}: {self.found}; {self.remedy}"
         return f"{self.path}: expected {self.expected}, found {self.found}; {self.remedy}"
 
 

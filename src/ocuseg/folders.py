@@ -7,13 +7,14 @@ import ctypes
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from ocuseg.errors import OutputError
 
-__all__ = ["folder_written_whole"]
+__all__ = ["folder_written_whole", "require_writable"]
 
 
 @contextlib.contextmanager
@@ -36,10 +37,25 @@ def folder_written_whole(folder: Path | str) -> Iterator[Path]:
                     os.fsync(file.fileno())
         _put_in_place(staging, target)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{folder}: cannot be written ({reason}); free space or give another folder") from error
+        raise _not_written(folder, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def require_writable(folder: Path | str) -> None:
+    """Raise OutputError where `folder` could not be written; to be asked before the work. Nothing is left behind."""
+    target = Path(folder).absolute()
+    try:
+        place = next(parent for parent in target.parents if parent.exists())
+        with tempfile.TemporaryDirectory(dir=place, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def _not_written(folder: Path | str, error: OSError) -> OutputError:
+    reason = (error.strerror or str(error)).lower()
+    return OutputError(f"{folder}: cannot be written ({reason}); free space or give another folder")
 
 
 def _put_in_place(staging: Path, target: Path) -> None:

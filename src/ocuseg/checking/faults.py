@@ -28,6 +28,7 @@ def judge_record(record: Record, scan: Scan, labels: Labels, root: Path) -> Iter
     for role, message in scan.problems.items():
         path = getattr(record, role)
         found, _, remedy = message.removeprefix(f"{path}: ").rpartition("; ")
+        found = found.removeprefix("is ")  # "expected an image, found a truncated PNG"
         yield finding("error", f"{role.replace('_', '-')}-unreadable", path, _EXPECTED[role], found, remedy)
     if scan.header is not None and scan.size is not None:
         if min(scan.size) < _SMALLEST_PX:

@@ -131,6 +131,8 @@ def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) 
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Rows]:
+    if not path.exists():
+        raise UsageError(f"{path}: does not exist; give a folder that ocuseg evaluate wrote")
     folder = path.parent if path.is_file() else path
     if not (folder / "metrics.json").is_file():
         inside = sorted(found.parent for found in folder.glob("evaluation/*/metrics.json"))

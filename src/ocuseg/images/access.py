@@ -122,12 +122,14 @@ def write_image(path: Path | str, image: NDArray[np.uint8]) -> Path:
     return Path(path)
 
 
-def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes) -> Path:
+def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes, *, software: str = "") -> Path:
     """Write an (H, W) uint8 mask as PNG whose palette has the colours of the classes; the index is the id.
 
-    The ignored id is white. Returns the path; raises OutputError where it cannot be written.
+    The ignored id is white; `software` is noted in the file as what made it. Returns the path; raises OutputError
+    where it cannot be written.
     """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(classes)] = classes.colours
@@ -135,8 +137,11 @@ def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes) -> P
         palette[classes.ignore_index] = _IGNORED_COLOUR
     picture = Image.fromarray(np.ascontiguousarray(mask, dtype=np.uint8))
     picture.putpalette(palette.tobytes())
+    notes = PngInfo()
+    if software:
+        notes.add_text("Software", software)
     with written_whole(path) as temporary:
-        picture.save(temporary, format="PNG", bits=8)
+        picture.save(temporary, format="PNG", bits=8, pnginfo=notes)
     return Path(path)
 
 

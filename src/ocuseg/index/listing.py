@@ -54,7 +54,8 @@ def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
             images = list_folder(path).images
             if not images:
                 raise DataError(
-                    f"{path}: holds no image; give a folder with PNG, JPEG, TIFF, BMP, PPM, GIF or WebP files"
+                    f"{path}: holds no image (folders in it are not searched); "
+                    "give a folder with PNG, JPEG, TIFF, BMP, PPM, GIF or WebP files"
                 )
             found.update(dict.fromkeys(images))
         elif path.exists():

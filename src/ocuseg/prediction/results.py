@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
-from ocuseg.errors import DataError, ImageError, UsageError
+from ocuseg.errors import DataError, ImageError, OutputError, UsageError
 from ocuseg.files import make_folder, written_whole
 from ocuseg.images import read_image, write_image, write_mask, write_probability
 from ocuseg.prediction.predictor import Predictor, Result
@@ -26,6 +26,9 @@ __all__ = ["FileOutcome", "output_names", "predict_files"]
 _AHEAD = 4
 _LARGE_PX = 1 << 24
 _SMALL_PX = 1 << 20
+
+_SOFTWARE = "ocuseg predict"
+"""What a predicted mask says of its origin, by which a later run knows that it may replace it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,9 @@ def predict_files(
     with "npz" one `probabilities/NAME.npz` (array `probabilities`, (C, H, W) float32). Files of an earlier run are
     replaced. An image given twice is predicted once; names that would meet are told apart (`output_names`).
 
-    Raises UsageError, before anything is written, where an image would be overwritten; OutputError where the results
-    cannot be written; ModelError where the network fails. An image that cannot be read is an outcome with an error.
+    Raises UsageError, before anything is written, where an image would be overwritten; OutputError where a mask would
+    be lost that was not predicted, such as one drawn by hand, or where the results cannot be written; ModelError where
+    the network fails. An image that cannot be read is an outcome with an error.
     """
     if probabilities not in (False, True, "png", "npz"):
         raise UsageError(f"probabilities are written as 'png' or 'npz', not as {probabilities!r}")
@@ -79,6 +83,7 @@ def predict_files(
         for path, name in zip(paths, output_names(paths), strict=True)
     ]
     _require_apart(plans)
+    _require_predicted(plans)
     for folder in dict.fromkeys(output.parent for plan in plans for output in plan.outputs):
         make_folder(folder)
     return _outcomes(predictor, plans)
@@ -146,6 +151,20 @@ def _require_apart(plans: list[_Plan]) -> None:
                 )
 
 
+def _require_predicted(plans: list[_Plan]) -> None:
+    """No mask may be replaced but an earlier prediction: one that was drawn or corrected by hand is hours of work."""
+    from PIL import Image
+
+    for path in (plan.mask for plan in plans if plan.mask.is_file()):
+        try:
+            with Image.open(path) as picture:
+                software = picture.info.get("Software")
+        except (OSError, ValueError):
+            software = None
+        if software != _SOFTWARE:
+            raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
@@ -210,7 +229,7 @@ def _predicted(predictor: Predictor, batch: list[_Decoded]) -> Iterator[tuple[_P
 
 
 def _write(plan: _Plan, result: Result) -> tuple[Path, ...]:
-    write_mask(plan.mask, result.mask, result.classes)
+    write_mask(plan.mask, result.mask, result.classes, software=_SOFTWARE)
     for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
         if path.suffix == ".png":
             write_probability(path, channel)

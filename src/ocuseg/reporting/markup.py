@@ -37,7 +37,7 @@ a { color: var(--link); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .3rem; }
-th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .32rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 thead th { font-weight: 600; vertical-align: bottom; } tbody th { font-weight: 400; }
 tr > :first-child { text-align: left; padding-left: 0; }
 td small { display: block; color: var(--soft); }

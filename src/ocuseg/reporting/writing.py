@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,8 +19,8 @@ from ocuseg.errors import OutputError
 from ocuseg.evaluation import THRESHOLDS, Evaluation
 from ocuseg.evaluation.cases import read_case
 from ocuseg.evaluation.scores import number
-from ocuseg.files import make_folder, write_json, write_text
-from ocuseg.folders import folder_written_whole
+from ocuseg.files import write_json, write_text
+from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.images import write_image, write_mask
 from ocuseg.metrics import dice, iou, precision, recall, specificity
 from ocuseg.reporting.markup import Thumbnail
@@ -87,13 +86,7 @@ def require_replaceable(folder: Path | str) -> None:
             raise OutputError(f"{folder}: holds {min(foreign)}, which no evaluation wrote; give a new or empty folder")
     elif target.exists():
         raise OutputError(f"{folder}: is a file; give a folder for the evaluation")
-    parent = make_folder(target.resolve().parent)
-    try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
-            pass
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{folder}: cannot be written ({reason}); free space or give another folder") from error
+    require_writable(folder)
 
 
 def _is_evaluation(folder: Path) -> bool:
