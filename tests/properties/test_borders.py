@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ocuseg import borders, threads
+from ocuseg.metrics import borders, threads
 
 SHAPE = (12, 15)
 MASKS = st.one_of(arrays(bool, SHAPE), st.integers(0, 2**32 - 1).map(lambda seed: _blobs(seed)))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ocuseg import ranking
+from ocuseg.metrics import ranking
 
 
 @st.composite

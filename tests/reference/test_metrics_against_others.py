@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocuseg import borders, intervals, metrics, ranking, threads
+from ocuseg import metrics
+from ocuseg.metrics import borders, intervals, ranking, threads
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 

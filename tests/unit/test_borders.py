@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocuseg import borders
+from ocuseg.metrics import borders
 
 
 def _mask(*rows: str) -> np.ndarray:

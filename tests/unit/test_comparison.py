@@ -109,7 +109,7 @@ def test_what_is_meant_by_a_path(write, tmp_path):
     write("run", [0.5, 0.6], inside="evaluation/val")
     with pytest.raises(UsageError, match=r"holds no metrics.json; name one of .*test, .*val"):
         compare(a, run)
-    with pytest.raises(UsageError, match=r"nowhere: holds no metrics.json; give a folder"):
+    with pytest.raises(UsageError, match=r"nowhere: does not exist; give a folder"):
         compare(a, tmp_path / "nowhere")
     with pytest.raises(UsageError, match="score 'dise' is not in both"):
         compare(a, a, scores=["dise"])

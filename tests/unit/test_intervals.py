@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocuseg import intervals
+from ocuseg.metrics import intervals
 
 
 def test_weights_draw_as_many_groups_as_there_are() -> None:

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocuseg import ranking
-from ocuseg.metrics import LEVELS, level_histogram, quantise
+from ocuseg.metrics import LEVELS, level_histogram, quantise, ranking
 
 
 def _histogram(negatives: list[float], positives: list[float]) -> np.ndarray:

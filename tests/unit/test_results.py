@@ -10,7 +10,7 @@ from PIL import Image
 from ocuseg.classes import default_classes
 from ocuseg.errors import ImageError, ModelError, OutputError, UsageError
 from ocuseg.geometry import Preprocessing
-from ocuseg.images import write_image
+from ocuseg.images import write_image, write_mask
 from ocuseg.metrics import quantise
 from ocuseg.prediction import Predictor
 from ocuseg.prediction.results import output_names, predict_files
@@ -159,6 +159,24 @@ def test_an_earlier_run_is_replaced(tmp_path):
     list(predict_files(predictor_of(), [path], tmp_path / "out"))
     with Image.open(tmp_path / "out" / "eye.png") as mask:
         assert np.array_equal(np.asarray(mask), picture(12, 20, 2)[..., 0] > 127)
+
+
+def test_a_mask_that_was_not_predicted_is_never_lost(tmp_path):
+    paths = [written(tmp_path / "in", f"{index}.png", index) for index in range(2)]
+    out = tmp_path / "out"
+    list(predict_files(predictor_of(), paths, out))
+    by_hand = write_mask(out / "1.png", np.ones((12, 20), np.uint8), default_classes(2)).read_bytes()
+    (out / "0.png").unlink()
+    with pytest.raises(
+        OutputError, match=r"1\.png: was not written by 'ocuseg predict' and would be lost; give another"
+    ):
+        predict_files(predictor_of(), paths, out)
+    (out / "1.png").rename(out / "1.bak")
+    (out / "1.png").write_text("no mask at all")
+    with pytest.raises(OutputError, match=r"1\.png: was not written"):
+        predict_files(predictor_of(), paths, out)
+    assert sorted(path.name for path in out.iterdir()) == ["1.bak", "1.png"]
+    assert (out / "1.bak").read_bytes() == by_hand
 
 
 def test_wrong_requests(tmp_path):

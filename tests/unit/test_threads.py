@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocuseg import threads
+from ocuseg.metrics import threads
 
 
 def _lines(*rows: int, width: int = 1) -> np.ndarray:

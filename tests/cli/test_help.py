@@ -1,0 +1,143 @@
+"""What the command line says of itself, how fast it says it, and what it does not import to say it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import yaml
+
+import ocuseg as package
+from ocuseg.networks import build_network
+from ocuseg.training.recipe import Recipe, load_recipe, recipe_names
+
+COMMANDS = ("check", "train", "evaluate", "predict", "export", "compare", "models", "recipes", "doctor", "demo")
+OPTIONS = {
+    "check": ("--recipe", "--set", "--json"),
+    "train": ("--recipe", "--out", "--set", "--resume", "--from", "--device"),
+    "evaluate": ("--split", "--out", "--recipe", "--set", "--region", "--runtime", "--flips", "--no-flips"),
+    "predict": ("--out", "--probabilities", "--overlay", "--threshold", "--runtime", "--flips"),
+    "export": ("--out", "--data"),
+    "demo": ("--out",),
+}
+HELP_SECONDS = 0.3
+
+
+def test_help_names_every_command(ocuseg) -> None:
+    answer = ocuseg("--help")
+    assert (answer.status, answer.err) == (0, "")
+    assert [name for name in COMMANDS if not re.search(rf"\b{name} +[A-Z]", answer.out)] == []
+    assert "not a medical device" in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, ocuseg) -> None:
+    answer = ocuseg(f"{command} --help")
+    assert (answer.status, answer.err) == (0, "")
+    assert f"Usage: ocuseg {command}" in answer.out
+    assert [option for option in OPTIONS.get(command, ()) if option not in answer.out] == []
+
+
+def test_without_a_command_the_help_is_shown_and_the_use_was_wrong(ocuseg) -> None:
+    answer = ocuseg("")
+    assert (answer.status, answer.err) == (2, "")
+    assert answer.out.strip() == ocuseg("--help").out.strip()
+
+
+def test_version(ocuseg) -> None:
+    assert ocuseg("--version").out == f"ocuseg {version('ocuseg')}\n"
+    assert package.__version__ == version("ocuseg")
+
+
+def test_python_m_is_the_command() -> None:
+    answer = subprocess.run([sys.executable, "-m", "ocuseg", "--version"], capture_output=True, text=True, check=True)
+    assert answer.stdout == f"ocuseg {version('ocuseg')}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="measures the processor time of children")
+def test_help_answers_at_once() -> None:
+    import resource
+
+    def cpu_seconds() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    seconds = []
+    for _ in range(5):
+        before = cpu_seconds()
+        subprocess.run([sys.executable, "-m", "ocuseg", "--help"], capture_output=True, check=True)
+        seconds.append(cpu_seconds() - before)
+    assert min(seconds) < HELP_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import ocuseg", ("torch", "matplotlib", "numpy", "PIL", "onnxruntime", "pydantic", "yaml", "typer", "rich")),
+        ("import ocuseg.cli", ("torch", "matplotlib", "numpy", "PIL", "onnxruntime", "pydantic", "yaml")),
+        ("import ocuseg; ocuseg.check; ocuseg.evaluate; ocuseg.predict; ocuseg.load", ("torch", "matplotlib")),
+        ("import ocuseg; ocuseg.recipes()", ("torch", "matplotlib", "onnxruntime")),
+    ],
+)
+def test_what_is_not_imported(statement: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys; {statement}; print([name for name in {absent!r} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"
+
+
+def test_recipes_are_listed_with_one_line_each(ocuseg) -> None:
+    answer = ocuseg("recipes")
+    assert answer.status == 0
+    assert [line.split()[0] for line in answer.out.splitlines()] == list(recipe_names())
+    assert all(len(line.split()) > 4 for line in answer.out.splitlines())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_parses_and_builds_its_network(name: str) -> None:
+    import torch
+
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.to_plain()))) == recipe
+    for classes, channels in ((2, 1), (4, 4)):
+        network = build_network({"in_channels": 3, "out_channels": channels, **recipe.network}).eval()
+        with torch.inference_mode():
+            logits = network(torch.zeros(1, 3, 40, 56))
+        assert tuple(logits.shape) == (1, channels, 40, 56), classes
+
+
+def test_models_and_doctor_answer(ocuseg) -> None:
+    assert ocuseg("models").status == 0
+    doctor = ocuseg("doctor")
+    assert doctor.status == 0
+    assert {"python", "onnxruntime", "training", "prediction"} <= {line.split()[0] for line in doctor.out.splitlines()}
+
+
+def test_compare_prints_a_table(ocuseg, world) -> None:
+    answer = ocuseg("compare first second")
+    assert (answer.status, answer.err) == (0, "")
+    assert re.search(r"vessel +Dice +0\.\d{4} +0\.\d{4} +[+-]0\.\d{4}", answer.out)
+
+
+def test_evaluate_says_what_it_wrote_where(ocuseg, world) -> None:
+    answer = ocuseg("evaluate bundle data")
+    assert answer.status == 0
+    written = answer.out.splitlines()[-1].removeprefix("wrote ").split(", ")
+    assert [(world / name).exists() for name in written] == [True, True, True]
+    assert written[0].replace("\\", "/") == "evaluation/dark-lines-test/metrics.json"
+    assert ocuseg("evaluate bundle data --split validation").out.splitlines()[-1].count("dark-lines-val/") == 3
+
+
+def test_check_writes_its_findings_as_json(ocuseg, world) -> None:
+    import json
+
+    answer = ocuseg("check data --json findings.json")
+    assert answer.status == 0
+    found = json.loads((world / "findings.json").read_text())
+    assert found["summary"] == answer.out.splitlines()[-2]
+    assert found["images"] == 9
+    assert len(found["data_hash"]) == 64
+    assert {"level", "code", "path", "expected", "found", "remedy"} == set(found["findings"][0])
