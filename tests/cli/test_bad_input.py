@@ -216,7 +216,7 @@ _PLACES = [
     Case(
         "images of different sizes",
         "train data --out new --set preprocessing.size=null",
-        ("the training images have 2 different sizes; set 'crop_px' or 'preprocessing.size'",),
+        ("different sizes; set 'crop_px' or 'preprocessing.size' in the recipe",),
         _two_sizes,
     ),
     Case(
@@ -501,6 +501,19 @@ def test_several_findings_are_listed_a_line_each(ocuseg, world: Path) -> None:
         lines = [line for line in said.splitlines() if "; " in line and "expected" in line]
         assert answer.status == 1
         assert len(lines) == listed, said
+
+
+def test_an_image_that_a_split_file_lists_and_that_is_not_there_is_missed_in_its_split_alone(ocuseg, world) -> None:
+    rows = [f"test/images/img_000{n}.png,test/masks/img_000{n}_mask.png,test" for n in (7, 8, 9)]
+    rows.append("training/images/img_0001.png,training/masks/img_0001_mask.png,train")
+    Path("data/split.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n")
+    assert ocuseg("evaluate bundle data --out whole").status == 0
+    IMAGE.unlink()
+    answer = ocuseg("evaluate bundle data --out new")
+    assert answer.status == 1
+    assert "test/images/img_0007.png: expected the image of split.csv, line 2, found no such file" in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert ocuseg("evaluate bundle data --out other --split train").status == 0
 
 
 def test_one_bad_image_does_not_keep_the_others_from_being_done(ocuseg, world: Path) -> None:

@@ -81,7 +81,7 @@ def evaluate(
         split=wanted,
         region=region,
         progress=progress,
-        failures=_left_out(checked),
+        failures=_left_out(checked, wanted),
         provenance={
             "model": bundle.info.name,
             "model_hash": bundle.digest,
@@ -147,8 +147,8 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
     return compare(first, second)
 
 
-def _left_out(checked: CheckResult) -> list[str]:
-    """Return one line for each image that cannot be scored, its first error, and for each mask without an image."""
+def _left_out(checked: CheckResult, split: str) -> list[str]:
+    """Return one line for each image of the split that is missing or cannot be scored, and each mask without one."""
     from ocuseg.index.records import relative_name
 
     root = checked.index.root
@@ -161,6 +161,8 @@ def _left_out(checked: CheckResult) -> list[str]:
         folders |= {path.rpartition("/")[0] for path in paths[1:]}
         if record.name not in usable:
             lines.append(next((first[path] for path in paths if path in first), f"{paths[0]}: cannot be scored"))
+    lost = [relative_name(path, root) for path, of_split in checked.index.lost if of_split in (split, None)]
+    lines += [first[path] for path in lost if path in first]
     lone = [item for item in errors if item.code == "mask-unpaired" and item.path.rpartition("/")[0] in folders]
     return [*lines, *map(str, lone)]
 

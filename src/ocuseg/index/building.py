@@ -57,7 +57,13 @@ def build_index(
     _set_splits(reading, ratios, seed)
     classes = next((reading.root / name for name in _CLASSES_FILES if (reading.root / name).is_file()), None)
     return Index(
-        reading.root, reading.layout, reading.pairing, tuple(reading.records), tuple(reading.findings), classes
+        root=reading.root,
+        layout=reading.layout,
+        pairing=reading.pairing,
+        records=tuple(reading.records),
+        findings=tuple(reading.findings),
+        classes_file=classes,
+        lost=tuple(reading.lost),
     )
 
 

@@ -33,13 +33,14 @@ _DRIVE = _Roles(masks=("1st_manual",), field_of_view=("mask",), second=("2nd_man
 
 @dataclass(slots=True)
 class Reading:
-    """What was read so far: the layout, the records, what is wrong, and the pairing rule of each folder."""
+    """What was read so far: the layout, the records, what is wrong, the rule of each folder, lost images by split."""
 
     root: Path
     layout: str
     records: list[Record] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     rules: dict[str, str] = field(default_factory=dict)
+    lost: list[tuple[Path, Split | None]] = field(default_factory=list)
 
     @property
     def pairing(self) -> str:

@@ -36,7 +36,8 @@ class Index:
     """The records of a data set, how they were found, and what is wrong with the names alone.
 
     `root` is the folder that the findings' paths are relative to; `layout` is one of `cataract`, `retina`, `drive`,
-    `flat` and `split file`; `pairing` says in words how masks were found.
+    `flat` and `split file`; `pairing` says in words how masks were found. `lost` are images that a split file lists
+    and that are not there, each with its split.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Index:
     records: tuple[Record, ...]
     findings: tuple[Finding, ...]
     classes_file: Path | None = None
+    lost: tuple[tuple[Path, Split | None], ...] = ()
 
     def of_split(self, split: str) -> tuple[Record, ...]:
         """Return the records of one split, in the order of the index."""

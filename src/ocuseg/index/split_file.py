@@ -123,10 +123,11 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, str], ha
         elif path is None and column == "mask":
             reading.add("error", code, table, f"a mask in {where}", "none", "write its path or drop the row")
     image = paths["image"]
-    if image is None:
-        return None
     word = row.get("split", "")
     split = parse_split(word)
+    if image is None:
+        reading.lost.append((_locate(table.parent, row["image"]), split))
+        return None
     if has_splits and split is None:
         code = "split-unknown" if word else "split-missing"
         found = repr(word) if word else "none"

@@ -59,7 +59,7 @@ def draw_curves(history: Path | str | Sequence[Mapping[str, Any]], path: Path | 
             axes.set_ylim(-0.02, 1.02)
         elif title == "loss":
             _mark_lowest(axes, rows, epochs)
-        if len(chosen) > 1:
+        if len(chosen) > 1 and axes.lines:
             axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
     return _save(figure, path)
 
@@ -142,6 +142,7 @@ def _mark_lowest(axes: Axes, rows: Sequence[Mapping[str, Any]], epochs: Sequence
         axes.annotate(
             f"lowest val loss: {values[lowest]:.4g}, epoch {epochs[lowest]:.0f}",
             (0.98, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8, color=_INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
 
 
