@@ -56,7 +56,7 @@ layouts that `docs/data.md` describes. With your own data set `OVERRIDES = []`, 
 _SETTINGS_CODE = """
 DATA = None
 RECIPE = "retina-unet256"
-OVERRIDES = ["epochs=12", "steps_per_epoch=10"]  # any keys of the recipe; here a short run
+OVERRIDES = ["epochs=10", "steps_per_epoch=10"]  # any keys of the recipe; here a short run
 DRAWN = {"train": 24, "val": 6, "test": 8}  # how many images to draw where DATA is None
 DRAWN_PX = 256
 """
@@ -151,7 +151,7 @@ epochs = [row["epoch"] for row in history]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
 for name in ("train_loss", "val_loss"):
     left.plot(epochs, [row[name] for row in history], label=name.replace("_", " "))
-left.set(xlabel="epoch", title="loss")
+left.set(xlabel="epoch", title="loss", yscale="log")
 left.legend(frameon=False)
 right.plot(epochs, [row["val_dice"] for row in history])
 right.set(xlabel="epoch", title="Dice on validation", ylim=(0, 1))
@@ -306,9 +306,8 @@ def execute(notebook: Any, folder: Path | str, timeout_s: int = 900) -> Any:
     from nbclient import NotebookClient
 
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(
-        notebook, timeout=timeout_s, kernel_name="python3", resources=resources, record_timing=False
-    ).execute()
+    settings = {"kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
+    NotebookClient(notebook, timeout=timeout_s, resources=resources, **settings).execute()
     return notebook
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import ocuseg
 from ocuseg.phantom import write_fundus_set
@@ -44,6 +46,21 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fundus_set(
         tmp_path_factory.mktemp("drawn") / "set", {"train": 8, "val": 3, "test": 3}, seed=3, size=96
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_here() -> Iterator[None]:
+    """One thread: tensors as small as these only wait for a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> dict[str, str]:
+    """The environment for a program that shall train with one thread."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +103,12 @@ def differences() -> Callable[[Path, Path], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def program() -> Callable[..., subprocess.CompletedProcess[str]]:
+def program(one_thread: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """A function that runs `python -m ocuseg ARGUMENTS` and waits for it."""
 
-    def run(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ocuseg", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)
+        return subprocess.run(command, env=one_thread, capture_output=True, text=True, check=False, timeout=300)
 
     return run
 

@@ -130,13 +130,14 @@ class Watched:
             time.sleep(0.001)
         raise TimeoutError(f"no line that begins with {beginning!r} came in {_PATIENCE_S:g} s")
 
-    def kill(self, delay: float) -> bool:
-        """Send SIGKILL after `delay` seconds; False where the process had ended by then."""
-        try:
-            self.process.wait(delay)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        return self.end() != 0 and not self.finished
+    def kill(self, delay: float, beginning: str) -> bool:
+        """Send SIGKILL after `delay` seconds, or with a line that begins so; False where the process ended before."""
+        end = time.monotonic() + delay
+        while time.monotonic() < end and self.time_of(beginning) is None and self.process.poll() is None:
+            time.sleep(0.001)
+        self.process.kill()
+        self.end()
+        return not self.finished
 
     def end(self) -> int:
         """Wait for the end and return the exit status."""
@@ -198,22 +199,18 @@ def _kill_once(watched: Watched, run: Path, position: float, tempo: Tempo, rows:
     else:
         reached = watched.wait("run ", None if (run / "recipe.yaml").exists() else run)
         delay += share * tempo.start_s if rows else 0.0
-    killed = watched.kill(delay) if reached else False
+    killed = watched.kill(delay, f"epoch {epoch + 1}/") if reached else False
     if not killed and not watched.finished:
         raise RuntimeError("a run failed by itself:\n" + "\n".join(line for _, line in watched.lines))
     return killed
 
 
-def _phase(run: Path, last: str, epochs: int) -> str:
+def _phase(run: Path, epochs: int) -> str:
     if not (run / "recipe.yaml").exists():
         return "before the run had a recipe"
     if not (run / "checkpoints" / "last.ckpt").exists():
         return "before the first checkpoint"
-    if last.startswith(f"epoch {epochs}/") or not last.startswith(("epoch", "run", "precision", "unet")):
-        return "during the export"
-    if len(_history(run)) >= epochs:
-        return "after the training"
-    return "between checkpoints"
+    return "after the last epoch" if len(_history(run)) >= epochs else "between checkpoints"
 
 
 def _positions(kills: int, epochs: int, moments: random.Random) -> list[float]:
@@ -257,7 +254,7 @@ def _compare(scratch: Path, kills: int, epochs: int, moments: random.Random) -> 
         if len(_history(run)) < rows:
             raise AssertionError(f"history.csv had {rows} rows, and has {len(_history(run))} after the kill")
         last = watched.lines[-1][1] if watched.lines else "none"
-        phases[phase := _phase(run, last, epochs)] += 1
+        phases[phase := _phase(run, epochs)] += 1
         print(f"kill {phases.total()} at {position:.2f}, {phase}; last line: {last}", flush=True)
 
     resumed = _start(run, data, options)

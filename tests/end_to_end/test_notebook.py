@@ -61,8 +61,9 @@ def test_the_notebook_runs(maker: Any, tmp_path: Path) -> None:
         index for index, cell in enumerate(notebook.cells) if maker.PARAMETERS in cell.metadata.get("tags", ())
     )
     faster = nbformat.v4.new_code_cell(
-        'DRAWN, DRAWN_PX = {"train": 8, "val": 3, "test": 4}, 160\n'
-        'OVERRIDES = ["preprocessing.size=[96, 96]", "network.width=8", "epochs=6", "steps_per_epoch=16",\n'
+        'DRAWN, DRAWN_PX = {"train": 8, "val": 3, "test": 4}, 96\n'
+        'OVERRIDES = ["preprocessing.size=[96, 96]", "network={name: unet-small, width: 8, depth: 2}",\n'
+        '             "epochs=20", "steps_per_epoch=6", "batch_size=4", "learning_rate=0.01", "precision=fp32",\n'
         '             "prediction.flips=false"]',
     )
     notebook.cells.insert(position + 1, faster)
