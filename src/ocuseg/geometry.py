@@ -100,11 +100,16 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one image lies in the network's input: `box` of the original, resized to `working_size`."""
+    """Where one image lies in the network's input: `box` of the original, resized to `working_size`.
+
+    `seen` (H, W) is where the image shows anything: a network that was trained inside fields of view alone has never
+    learnt what the dark around them is, so `undo` calls it background. None: everywhere.
+    """
 
     original_size: Size
     box: Box
     working_size: Size
+    seen: NDArray[np.bool_] | None = dataclasses.field(default=None, compare=False)
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced."""
@@ -129,8 +134,8 @@ class Placement:
     def undo(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return `probabilities` (C, h, w) of the working image at the original size (C, H, W).
 
-        Bilinear between pixel centres, antialiased where it is reduced. Outside the box it is background: 0 for one
-        channel (the probability of class 1), else 1 for class 0 and 0 for the others.
+        Bilinear between pixel centres, antialiased where it is reduced. Outside the box and what was `seen` it is
+        background: 0 for one channel (the probability of class 1), else 1 for class 0 and 0 for the others.
         """
         self._require(probabilities.shape[1:], self.working_size)
         channels = probabilities.shape[0]
@@ -144,6 +149,8 @@ class Placement:
                 native[0] = 1.0
         for channel in range(channels):
             native[channel, top:bottom, left:right] = _resize(probabilities[channel], size)
+            if self.seen is not None:
+                native[channel][~self.seen] = 1.0 if channels > 1 and channel == 0 else 0.0
         return native
 
     def _require(self, found: tuple[int, ...], expected: Size) -> None:
@@ -160,11 +167,13 @@ def place(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Placement:
     box: Box = (0, 0, height, width)
     if preprocessing.crop == "none" and preprocessing.field_of_view_diameter_px is None:
         return Placement((height, width), box, preprocessing.size or (height, width))
-    seen = bounding_box(estimate_field_of_view(image))
+    field_of_view = estimate_field_of_view(image)
+    seen = bounding_box(field_of_view)
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
     if preprocessing.crop == "field_of_view":
         # The estimate is made on a reduced picture: a narrow margin keeps the outermost pixels.
         margin = math.ceil(_CROP_MARGIN * diameter)
+        field_of_view = _widened(field_of_view, margin)
         box = (
             max(seen[0] - margin, 0),
             max(seen[1] - margin, 0),
@@ -177,7 +186,7 @@ def place(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Placement:
     elif preprocessing.field_of_view_diameter_px is not None:
         scale = preprocessing.field_of_view_diameter_px / diameter
         size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    return Placement((height, width), box, size)
+    return Placement((height, width), box, size, field_of_view if preprocessing.crop == "field_of_view" else None)
 
 
 def normalise(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -240,6 +249,16 @@ flips: list[tuple[Callable[[NDArray[Any]], NDArray[Any]], Callable[[NDArray[Any]
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _widened(area: NDArray[np.bool_], margin_px: int) -> NDArray[np.bool_]:
+    """Return a field of view (H, W) with a square rim of `margin_px` around it."""
+    from scipy.ndimage import maximum_filter1d
+
+    if area.all():
+        return area
+    rows = maximum_filter1d(area.view(np.uint8), 2 * margin_px + 1, axis=0)
+    return cast("NDArray[np.bool_]", maximum_filter1d(rows, 2 * margin_px + 1, axis=1).view(np.bool_))
 
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:

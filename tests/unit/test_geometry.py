@@ -237,3 +237,21 @@ def test_flips_are_four_and_different():
     assert len(set(flipped)) == 4
     np.testing.assert_array_equal(flips[1][0](array)[0, 0], [3, 2, 1, 0])
     np.testing.assert_array_equal(flips[2][0](array)[0, 0], [8, 9, 10, 11])
+
+
+def test_the_dark_surround_is_background_whatever_the_network_says() -> None:
+    rows, columns = np.mgrid[:200, :240]
+    inside = (rows - 100) ** 2 + (columns - 120) ** 2 < 80**2
+    image = np.where(inside[..., None], np.uint8([180, 90, 40]), np.uint8(3)).astype(np.uint8)
+    placement = place(image, Preprocessing(crop="field_of_view", size=(64, 64)))
+
+    vessel = placement.undo(np.ones((1, 64, 64), np.float32))[0]
+    classes = placement.undo(np.stack([np.zeros((64, 64)), np.ones((64, 64))]).astype(np.float32))
+
+    assert (vessel[inside] == 1).all()
+    far = (rows - 100) ** 2 + (columns - 120) ** 2 > 84**2 * 1.05
+    assert (vessel[far] == 0).all()
+    assert (classes[0][far] == 1).all()
+    assert (classes[1][far] == 0).all()
+    whole = place(image, Preprocessing(size=(64, 64)))
+    assert (whole.undo(np.ones((1, 64, 64), np.float32)) == 1).all()
