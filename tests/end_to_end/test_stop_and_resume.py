@@ -209,6 +209,18 @@ class TestAFullDisk:
         with pytest.raises(OutputError, match=r"best\.ckpt: cannot be written \(no space left on device\)"):
             train_only(tmp_path / "run", "epochs=2")
 
+    def test_of_tensorboard_alone_stops_nothing(
+        self, train_only: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def full(*_: Any) -> None:
+            raise self.SPACE
+
+        monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", full)
+        run = train_only(tmp_path / "run", "epochs=12")  # more numbers than a queue of events would hold
+        assert len(run.history) == 12
+        said = [record.getMessage() for record in caplog.records if record.name == "ocuseg"]
+        assert sum("tensorboard: cannot be written (" in message for message in said) == 1
+
 
 class TestResume:
     @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file
+from tensorboardX.proto.event_pb2 import Event
 
 import ocuseg
 from ocuseg.errors import DeadNetworkError, ModelError
@@ -59,6 +61,14 @@ def _vessel_share(data: Path, split: str) -> float:
         [np.array(Image.open(m))[np.array(Image.open(v)) > 0] for m, v in zip(masks, views, strict=True)]
     )
     return float((vessels == 1).mean())
+
+
+def _events(content: bytes) -> Iterator[Event]:
+    """The events of a TensorBoard file: each is its length, the length's checksum, itself, its checksum."""
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        yield Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
 
 
 class TestFromFolderToMasks:
@@ -114,13 +124,22 @@ class TestFromFolderToMasks:
             "checkpoints/last.ckpt", "checkpoints/best.ckpt",
             "bundle/bundle.json", "bundle/model.onnx", "bundle/model.safetensors", "bundle/README.md",
         }  # fmt: skip
-        assert list((trained.folder / "tensorboard").glob("events*"))
         best = max(trained.history, key=lambda row: row["val_dice"])
         assert _last(trained, "best.ckpt")["epoch"] + 1 == int(best["epoch"])
         with (trained.folder / "split.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["split"] for row in rows].count("train") == 8
         assert all((drawn / row["image"]).is_file() and len(row["image_sha256"]) == 64 for row in rows)
+
+    def test_tensorboard_is_shown_the_history(self, trained: Run) -> None:
+        (path,) = (trained.folder / "tensorboard").iterdir()
+        assert "tfevents" in path.name  # by which TensorBoard knows it
+        events = list(_events(path.read_bytes()))
+        assert events[0].file_version == "brain.Event:2"
+        for key in ("train_loss", "val_loss", "val_dice", "learning_rate"):
+            shown = [value.simple_value for event in events for value in event.summary.value if value.tag == key]
+            assert shown == pytest.approx([row[key] for row in trained.history], rel=1e-4, abs=1e-5)
+        assert {event.step for event in events if event.summary.value} >= {2, 120}
 
     def test_what_is_given_away_names_no_folder_of_this_machine(self, trained: Run, drawn: Path) -> None:
         given = [*trained.bundle.iterdir(), trained.folder / "recipe.yaml", trained.folder / "environment.json"]

@@ -42,6 +42,7 @@ from ocuseg.training.dataset import (
     ValidationImages,
     load_samples,
 )
+from ocuseg.training.events import TensorBoardEvents
 from ocuseg.training.module import SegmentationModule
 from ocuseg.training.preparation import Prepared
 from ocuseg.training.recipe import Recipe
@@ -136,7 +137,7 @@ def fit(
                 gradient_clip_val=recipe.gradient_clip,
                 accumulate_grad_batches=recipe.accumulate,
                 callbacks=[*_callbacks(recipe, folder, bar=bar), *callbacks, best_and_last],
-                logger=_tensorboard(folder),
+                logger=TensorBoardEvents(folder / "tensorboard"),
                 plugins=[WholeCheckpoints()],
                 num_sanity_val_steps=0,
                 enable_progress_bar=False,
@@ -237,10 +238,6 @@ def _margin(recipe: Recipe) -> float:
     """Return how much larger than its crop a window is, so that turning and shrinking find image at the corners."""
     angle = np.radians(min(recipe.augmentation.rotation_degrees, 45.0))
     return float((np.cos(angle) + np.sin(angle)) / recipe.augmentation.scale[0])
-
-
-def _tensorboard(folder: Path) -> pl.loggers.Logger:
-    return pl.loggers.TensorBoardLogger(str(folder), name="", version="tensorboard", default_hp_metric=False)
 
 
 def _cores() -> int:
