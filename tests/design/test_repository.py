@@ -67,7 +67,7 @@ def test_no_file_names_a_folder_of_one_machine(files: list[Path]) -> None:
         (b"C:" + b"\\Users\\ada", True),
         (b'"/' + b'tmp/run-7/mask.png"', True),
         (b'for word in ("/home/", "/tmp/", "/Users/")', False),
-        (b"a relative path such as data/work/images", False),
+        (b"a relative path such as data/eyes/home/images", False),
     ],
 )
 def test_what_counts_as_a_folder_of_one_machine(text: bytes, is_one: bool) -> None:
