@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ocuseg.networks.attention import AttentionGate, SpatialChannelExcitation
 from ocuseg.networks.blocks import (
     Activation,
     DoubleConvolution,
@@ -29,7 +31,8 @@ class UNetSettings(NetworkSettings):
 
     `width` is the number of channels at full size, doubled by each of `depth` halvings. `dropout` is the share of
     channels that are set to zero at the two coarsest levels. `deep_supervision` adds logits at every coarser level
-    of the decoder while training.
+    of the decoder while training. `attention` is `scse` after every block of the decoder, or `gate`: additive
+    attention gates in the skip connections.
     """
 
     width: int = Field(default=64, ge=1)
@@ -39,6 +42,7 @@ class UNetSettings(NetworkSettings):
     upsampling: Upsampling = "transposed"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     deep_supervision: bool = False
+    attention: Literal["none", "scse", "gate"] = "none"
 
 
 class SmallUNetSettings(UNetSettings):
@@ -54,7 +58,7 @@ class UNet(SegmentationNetwork):
     Unlike the original its convolutions are padded, so that the logits are as large as the image, and normalised.
     Ronneberger, Fischer & Brox 2015, doi:10.1007/978-3-319-24574-4_28; deep supervision: Lee et al. 2015,
     http://proceedings.mlr.press/v38/lee15a.html; dropout of whole channels: Tompson et al. 2015,
-    doi:10.1109/CVPR.2015.7298664.
+    doi:10.1109/CVPR.2015.7298664; attention: see `ocuseg.networks.attention`.
     """
 
     def __init__(self, settings: UNetSettings) -> None:
@@ -98,10 +102,18 @@ class _Decoder(nn.Module):
         self.blocks = nn.ModuleList(
             DoubleConvolution(2 * fine, fine, settings.norm, settings.activation) for _, fine in pairs
         )
+        # One for each level, or none at all: networks without attention have the state that they always had.
+        gated, excited = settings.attention == "gate", settings.attention == "scse"
+        self.gates = nn.ModuleList(AttentionGate(fine, coarse, settings.norm) for coarse, fine in pairs if gated)
+        self.excitations = nn.ModuleList(SpatialChannelExcitation(fine) for _, fine in pairs if excited)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Return features (N, width * 2^i, H / 2^i, W / 2^i), i = 0 to depth - 1."""
         outputs = [features[-1]]
-        for upsampling, block, skip in zip(self.upsamplings, self.blocks, features[-2::-1], strict=True):
-            outputs.append(block(torch.cat([skip, upsampling(outputs[-1])], dim=1)))
+        for level, (upsampling, block) in enumerate(zip(self.upsamplings, self.blocks, strict=True)):
+            coarse, skip = outputs[-1], features[-2 - level]
+            if self.gates:
+                skip = self.gates[level](skip, coarse)
+            output = block(torch.cat([skip, upsampling(coarse)], dim=1))
+            outputs.append(self.excitations[level](output) if self.excitations else output)
         return outputs[:0:-1]
