@@ -72,8 +72,9 @@ def _temporaries(run: Path) -> list[str]:
         ("weight_averaging=0", "optimizer=sgd", "schedule=constant"),
         ("schedule=plateau", "plateau_patience=1", "plateau_factor=0.5", "learning_rate=0.05", "keep_every=1"),
         ("early_stopping=4", "monitor=val_loss", "accumulate=2", "crop_px=48", "sampler=balanced"),
+        ("schedule=poly", "sampler=repeat_factor", "encoder_learning_rate_factor=0.1", "sample_pictures=1"),
     ],
-    ids=["defaults", "sgd", "plateau", "accumulated"],
+    ids=["defaults", "sgd", "plateau", "accumulated", "poly"],
 )
 def test_a_run_that_was_stopped_twice_ends_as_one_that_was_not(
     train_only: Train, differences: Differences, tmp_path: Path, settings: tuple[str, ...]
@@ -169,7 +170,7 @@ class TestAFullDisk:
         self, train_only: Train, differences: Differences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         error: Exception, file: str,
     ) -> None:  # fmt: skip
-        settings = ("epochs=3", "monitor=val_loss", "learning_rate=0.0001")
+        settings = ("epochs=3", "monitor=val_loss", "learning_rate=0.001", "network.norm=instance")
         whole = train_only(tmp_path / "whole", *settings)
         assert _last(whole.folder)["callbacks"]["BestAndLast"]["best_epoch"] == 2  # so that each epoch writes both
 
@@ -181,7 +182,7 @@ class TestAFullDisk:
                 Path(path).write_bytes(Path(path).read_bytes()[: Path(path).stat().st_size // 2])
                 raise error
 
-        monkeypatch.setattr("ocuseg.training.callbacks.torch.save", half)
+        monkeypatch.setattr("ocuseg.training.callbacks.checkpoints.torch.save", half)
         with pytest.raises(OutputError) as stopped:
             train_only(run, *settings)
         assert str(stopped.value).startswith(f"{run / 'checkpoints' / file}: cannot be written (")
@@ -191,7 +192,7 @@ class TestAFullDisk:
         assert read_checkpoint(run / "checkpoints" / "best.ckpt")["epoch"] == (1 if file == "last.ckpt" else 0)
         assert _temporaries(run) == []
 
-        monkeypatch.setattr("ocuseg.training.callbacks.torch.save", save)
+        monkeypatch.setattr("ocuseg.training.callbacks.checkpoints.torch.save", save)
         train_only(run, resume=run)
         assert differences(whole.folder, run) == []
 
@@ -204,7 +205,7 @@ class TestAFullDisk:
         def undrawn(*_: Any) -> None:
             raise OutputError("curves.png: cannot be written")
 
-        monkeypatch.setattr("ocuseg.training.callbacks.torch.save", full)
+        monkeypatch.setattr("ocuseg.training.callbacks.checkpoints.torch.save", full)
         monkeypatch.setattr("ocuseg.reporting.draw_curves", undrawn)
         with pytest.raises(OutputError, match=r"best\.ckpt: cannot be written \(no space left on device\)"):
             train_only(tmp_path / "run", "epochs=2")

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ocuseg.errors import UsageError
-from ocuseg.training.losses import LOSSES, TERMS, build_loss, class_weights
+from ocuseg.training.frequencies import class_weights
+from ocuseg.training.losses import LOSSES, TERMS, build_loss, settled_loss
 
 ONE_LOGIT = sorted(name for name, terms in LOSSES.items() if "ce" not in terms)
 THREE_LOGITS = sorted(name for name, terms in LOSSES.items() if "bce" not in terms)
@@ -44,7 +45,9 @@ UNSURE, ONE_OF_FOUR = torch.zeros(1, 1, 2, 2), torch.tensor([[[0, 0], [0, 1]]], 
         ("dice", {}, 1 - 2 * 0.5 / (2 + 1)),  # tp 1/2, sum of the prediction 2, of the target 1
         ("tversky", {}, 1 - 0.5 / (0.5 + 0.3 * 1.5 + 0.7 * 0.5)),
         ("tversky", {"tversky_alpha": 0.5, "tversky_beta": 0.5}, 1 - 2 * 0.5 / (2 + 1)),  # is Dice
+        ("lovasz", {}, 1.0),  # every hinge is 1, which weighs them by 1 in all
         ("bce_dice", {}, math.log(2) + 2 / 3),
+        ("bce_lovasz", {}, math.log(2) + 1),
         ("focal_dice", {}, 0.25 * math.log(2) + 2 / 3),
         ({"bce": 1, "dice": 0.5}, {}, math.log(2) + 1 / 3),
     ],
@@ -62,6 +65,11 @@ def test_one_logit_by_hand(spec: Any, options: dict[str, Any], expected: float) 
         ("dice", 1 - 2 / 3 / (4 / 3 + 1)),
         ("tversky", 1 - (1 / 3) / (1 / 3 + 0.3 * 1 + 0.7 * 2 / 3)),
         ("ce_dice", math.log(3) + 1 - 2 / 3 / (4 / 3 + 1)),
+        # Errors 2/3 of a class's own pixels, 1/3 of the others. Background: 2/3 as both its pixels are missed; the
+        # others add nothing. Class 1, and 2: 2/3 of the one missed; the others add nothing.
+        ("lovasz", 2 / 3),
+        ("ce_lovasz", math.log(3) + 2 / 3),
+        ({"ce": 2, "lovasz": 0.5}, 2 * math.log(3) + 1 / 3),
     ],
 )
 def test_three_logits_by_hand(spec: str, expected: float) -> None:
@@ -116,7 +124,8 @@ def test_nothing_outside_the_region_matters(name: str, out_channels: int) -> Non
         assert torch.equal(loss, other_loss)
         assert torch.equal(gradient, other_gradient)
     assert not gradient[outside[:, None].expand_as(gradient)].any()
-    assert gradient[counted[:, None].expand_as(gradient)].all()
+    if (name, out_channels) != ("lovasz", 1):  # its hinge is content with a pixel that is right by 1
+        assert gradient[counted[:, None].expand_as(gradient)].all()
 
 
 @pytest.mark.parametrize(("name", "out_channels"), CASES)
@@ -192,6 +201,23 @@ def test_deep_supervision_is_a_weighted_mean() -> None:
     assert given == pytest.approx((values[0] + 0.4 * values[1]) / 1.4, rel=1e-5)
 
 
+def test_auxiliary_weights_are_as_many_as_the_networks_auxiliary_outputs() -> None:
+    loss = build_loss("bce", out_channels=1, auxiliary_weights=[0.4, 0.2])
+    loss.require_auxiliary(2)
+    with pytest.raises(UsageError, match=r"\[0\.4, 0\.2\] has length 2, the network has 1 .*; give one for each"):
+        loss.require_auxiliary(1)
+    with pytest.raises(UsageError, match="has 0 auxiliary outputs; leave it out"):
+        loss.require_auxiliary(0)
+    build_loss("bce", out_channels=1).require_auxiliary(3)  # the default fits any number
+
+
+def test_auto_is_the_dice_of_the_number_of_classes() -> None:
+    assert [settled_loss("auto", channels) for channels in (1, 3)] == ["bce_dice", "ce_dice"]
+    assert settled_loss({"focal": 1.0}, 3) == {"focal": 1.0}
+    for channels, name in ((1, "bce_dice"), (3, "ce_dice")):
+        assert _value("auto", *_batch(channels)) == _value(name, *_batch(channels))
+
+
 def test_an_id_without_a_class_is_refused() -> None:
     logits, target, counted = _batch(1)
     target[0, 0, 0], counted[0, 0, 0] = 2, True
@@ -213,8 +239,13 @@ def test_every_named_loss_is_made_of_terms() -> None:
         ({"bce": math.nan}, {}, ["weight nan of bce"]),
         ({}, {}, ["is not a loss"]),
         (["bce"], {}, ["is not a loss"]),
-        ("ce_dice", {}, ["'ce' does not fit two classes; use 'bce'"]),
-        ("bce", {"out_channels": 4}, ["'bce' does not fit more than two classes; use 'ce'"]),
+        ("ce_dice", {}, ["'ce' does not fit two classes; use 'bce', with --set loss=bce_dice"]),
+        (
+            "bce_dice",
+            {"out_channels": 4},
+            ["'bce' does not fit more than two classes; use 'ce', with --set loss=ce_dice"],
+        ),
+        ({"bce": 1, "lovasz": 0.5}, {"out_channels": 4}, ["use 'ce', with --set 'loss={ce: 1, lovasz: 0.5}'"]),
         ("dice", {"positive_weight": 2.0}, ["act on bce, ce and focal only"]),
         ("ce", {"out_channels": 3, "positive_weight": 2.0}, ["give class_weights"]),
         ("bce", {"positive_weight": 2.0, "class_weights": (1, 2)}, ["keep one"]),
@@ -230,25 +261,6 @@ def test_a_wrong_loss_says_what_is_accepted(spec: Any, options: dict[str, Any], 
     for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_inverse_class_weights_by_hand() -> None:
-    assert class_weights([90, 10], "inverse") == pytest.approx((100 / 180, 100 / 20))
-    # A class that does not occur is left out of the count of classes, and weighs 1.
-    assert class_weights([60, 20, 0, 20], "inverse") == pytest.approx((100 / 180, 100 / 60, 1, 100 / 60))
-
-
-def test_median_frequency_class_weights_by_hand() -> None:
-    assert class_weights([60, 30, 10], "median_frequency") == pytest.approx((0.5, 1.0, 3.0))
-    # Class 2 lies in the second image only: frequencies 100/200, 80/200, 20/100; the median is 0.4.
-    assert class_weights([[60, 40, 0], [40, 40, 20]], "median_frequency") == pytest.approx((0.8, 1.0, 2.0))
-
-
-def test_class_weights_of_nothing() -> None:
-    assert class_weights([90, 10], "none") is None
-    assert class_weights([0, 0], "inverse") == (1.0, 1.0)
-    with pytest.raises(UsageError, match="did you mean 'inverse'"):
-        class_weights([1, 1], "invers")  # type: ignore[arg-type]
 
 
 def test_inverse_weights_give_every_class_the_same_part() -> None:

@@ -35,6 +35,30 @@ def test_curves_of_a_file_have_a_panel_for_each_kind(tmp_path):
     assert width(wide) == pytest.approx(3 * width(narrow), abs=3)
 
 
+def test_the_epoch_that_is_kept_is_the_one_marked(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    marks, names = [], []
+    line, note = Axes.axvline, Axes.annotate
+    monkeypatch.setattr(Axes, "axvline", lambda axes, x, **style: marks.append(x) or line(axes, x, **style))
+    monkeypatch.setattr(
+        Axes, "annotate", lambda axes, text, *place, **style: names.append(text) or note(axes, text, *place, **style)
+    )
+    scores = zip((1, 2, 3, 4), (0.5, 0.4, 0.6, 0.7), (0.2, 0.8, 0.8, 0.1), strict=True)
+    rows = [{"epoch": epoch, "val_loss": loss, "val_dice": dice, "learning_rate": 1e-3} for epoch, loss, dice in scores]
+    for monitor, epoch, name in (
+        ("val_loss", 2, "best val loss: 0.4, epoch 2"),
+        ("val_dice", 2, "best val dice: 0.8, epoch 2"),
+    ):
+        draw_curves(rows, tmp_path / "curves.png", monitor)
+        assert (marks, names) == ([epoch, epoch], [name])  # in the panel of the loss and in that of the scores
+        marks.clear()
+        names.clear()
+    rows[1]["val_dice"] = ""  # as where a cell is empty
+    draw_curves(rows, tmp_path / "curves.png", "val_dice")
+    assert marks == [3, 3]
+
+
 def test_a_history_without_an_epoch_or_a_folder_that_is_not_there(tmp_path):
     (tmp_path / "history.csv").write_text("epoch,train_loss\n", encoding="utf-8")
     with pytest.raises(DataError, match="holds no epoch"):

@@ -26,11 +26,12 @@ _DPI = 144
 _MOST_MARKED = 40
 
 
-def draw_curves(history: Path | str | Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+def draw_curves(history: Path | str | Sequence[Mapping[str, Any]], path: Path | str, monitor: str = "val_loss") -> Path:
     """Draw loss, scores and learning rate per epoch as PNG to `path`, whole or not at all, and return the path.
 
     `history` is a `history.csv` or its rows. Columns that end in `loss` share a panel, `learning_rate` has its own;
-    other columns are scores from 0 to 1 (`time_s` is left out). Cells may be empty. Raises DataError without an epoch.
+    other columns are scores from 0 to 1 (`time_s` is left out). Cells may be empty. The epoch that is best by the
+    column `monitor` is marked in both, and named in its panel. Raises DataError without an epoch.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -57,8 +58,8 @@ def draw_curves(history: Path | str | Sequence[Mapping[str, Any]], path: Path | 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if title == "score":
             axes.set_ylim(-0.02, 1.02)
-        elif title == "loss":
-            _mark_lowest(axes, rows, epochs)
+        if title != "learning rate":
+            _mark_best(axes, rows, epochs, monitor, named=monitor in chosen)
         if len(chosen) > 1 and axes.lines:
             axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
     return _save(figure, path)
@@ -90,10 +91,13 @@ def draw_thresholds(
 
 
 def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str], path: Path | str) -> Path:
-    """Draw the share of each reference class (row) that got each predicted class (column) as PNG to `path`."""
+    """Draw the share of each reference class (row) that got each predicted class (column) as PNG to `path`.
+
+    `confusion` (C, C) are pixels; below each share, in percent of the row, stands their number in short (12k, 3.4M).
+    """
     totals = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
-    side = max(3.4, 1.6 + 0.62 * len(names))
+    side = max(3.4, 1.6 + 0.66 * len(names))
     figure = _figure(side + 0.6, side)
     axes = figure.add_subplot()
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
@@ -101,8 +105,10 @@ def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str], path: Pat
         for column in range(len(names)):
             share = shares[row, column]
             text = "–" if np.isnan(share) else f"{100 * share:.1f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if share > 0.6 else _INK)
-    _style(axes, "pixels of each reference class, %", "predicted as")
+            ink = "white" if share > 0.5 else _INK
+            axes.text(column, row, text, ha="center", va="bottom", fontsize=8, color=ink)
+            axes.text(column, row + 0.06, _short(confusion[row, column]), ha="center", va="top", fontsize=6, color=ink)
+    _style(axes, "% of each reference class, and pixels", "predicted as")
     axes.set_ylabel("reference", fontsize=9, color=_INK)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -110,6 +116,13 @@ def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str], path: Pat
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.tick_params(length=0)
     return _save(figure, path)
+
+
+def _short(pixels: int) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if pixels >= size:
+            return f"{pixels / size:.{0 if pixels >= 100 * size else 1}f}{unit}"
+    return str(int(pixels))
 
 
 def _read_history(path: Path) -> list[dict[str, str]]:
@@ -134,13 +147,17 @@ def _line(epochs: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
     return {"linewidth": 1.6, "marker": "o" if marked else None, "markersize": 3}
 
 
-def _mark_lowest(axes: Axes, rows: Sequence[Mapping[str, Any]], epochs: Sequence[float]) -> None:
-    values = [_float(row.get("val_loss")) for row in rows]
-    if np.isfinite(values).any():
-        lowest = int(np.nanargmin(values))
-        axes.axvline(epochs[lowest], color=_INK, linewidth=0.8, linestyle=(0, (2, 3)))
+def _mark_best(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], epochs: Sequence[float], monitor: str, *, named: bool
+) -> None:
+    values = np.array([_float(row.get(monitor)) for row in rows])
+    if not np.isfinite(values).any():
+        return
+    best = int(np.nanargmin(values) if monitor.endswith("loss") else np.nanargmax(values))  # the first, as kept
+    axes.axvline(epochs[best], color=_INK, linewidth=0.8, linestyle=(0, (2, 3)))
+    if named:
         axes.annotate(
-            f"lowest val loss: {values[lowest]:.4g}, epoch {epochs[lowest]:.0f}",
+            f"best {monitor.replace('_', ' ')}: {values[best]:.4g}, epoch {epochs[best]:.0f}",
             (0.98, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8, color=_INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip

@@ -7,6 +7,7 @@ a run that was killed goes on exactly as if it had not been.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ocuseg.errors import DataError
 from ocuseg.geometry import Preprocessing, pad_to_multiple, place
 from ocuseg.images import read_field_of_view, read_image, read_mask
 from ocuseg.index import Record
+from ocuseg.training.frequencies import repeat_factors
 
 __all__ = ["Batch", "EpochSteps", "Sample", "TrainingBatches", "ValidationImages", "load_samples"]
 
@@ -105,6 +107,9 @@ class TrainingBatches(Dataset[Batch]):
 
     A window is larger than the crop by `margin`, so that a rotated or shrunk crop still finds image under it; what
     lies outside the image is not counted. With `crop_px=None` the samples, all of one size, are taken whole.
+    `sampler` is `uniform`: every sample equally often; `balanced`: every class equally often, with a pixel of it at
+    the window's centre; or `repeat_factor`: samples with classes rarer than `repeat_threshold` more often. An epoch
+    has `steps_per_epoch` steps, or as many as one turn through the samples needs, repeats included.
     `images` (N, 3, H, W) uint8, `target` (N, H, W) uint8, `counted` (N, H, W) bool, `names`, `epoch`, `step`.
     """
 
@@ -119,13 +124,13 @@ class TrainingBatches(Dataset[Batch]):
         num_classes: int,
         steps_per_epoch: int | None,
         seed: int,
+        repeat_threshold: float = 0.15,
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
         self.num_classes = num_classes
         self.balanced = sampler == "balanced"
-        self.steps = steps_per_epoch or max(1, math.ceil(len(samples) / batch_size))
         sizes = {sample.target.shape for sample in samples}
         if crop_px is None and len(sizes) > 1:
             raise DataError(
@@ -140,6 +145,14 @@ class TrainingBatches(Dataset[Batch]):
             [i for i, sample in enumerate(samples) if np.any(sample.counted & (sample.target == class_id))]
             for class_id in range(num_classes)
         ]
+        self.repeats = np.ones(len(samples))
+        if sampler == "repeat_factor":
+            holds = np.zeros((len(samples), num_classes), bool)
+            for class_id, holders in enumerate(self._holders):
+                holds[holders, class_id] = True
+            self.repeats = repeat_factors(holds, repeat_threshold)
+        self._order = _Order(self.repeats, seed)
+        self.steps = steps_per_epoch or max(1, math.ceil(float(self.repeats.sum()) / batch_size))
 
     def __len__(self) -> int:
         return self.steps
@@ -175,13 +188,8 @@ class TrainingBatches(Dataset[Batch]):
             present = [class_id for class_id, holders in enumerate(self._holders) if holders]
             drawn = [int(rng.choice(present)) for _ in range(self.batch_size)]
             return [(int(rng.choice(self._holders[class_id])), class_id) for class_id in drawn]
-        # Every image comes equally often: the epochs cut one endless sequence of permutations.
-        first = (epoch * self.steps + step) * self.batch_size
-        return [(self._at(first + row), None) for row in range(self.batch_size)]
-
-    def _at(self, position: int) -> int:
-        turn, offset = divmod(position, len(self.samples))
-        return int(np.random.default_rng([self.seed, 2, turn]).permutation(len(self.samples))[offset])
+        first = (epoch * self.steps + step) * self.batch_size  # the epochs cut one endless sequence
+        return [(self._order[first + row], None) for row in range(self.batch_size)]
 
     def _corner(self, sample: Sample, class_id: int | None, rng: np.random.Generator) -> tuple[int, int]:
         if self.crop_px is None:
@@ -195,6 +203,35 @@ class TrainingBatches(Dataset[Batch]):
             pixels = np.flatnonzero(sample.counted & (sample.target == class_id))
             y, x = divmod(int(pixels[rng.integers(len(pixels))]), width)
         return y - self.window[0] // 2, x - self.window[1] // 2
+
+
+class _Order:
+    """An endless sequence of samples: turn after turn through all of them, each turn in its own random order.
+
+    Sample i comes `repeats[i]` times a turn on average: the whole number, and once more by chance for the rest, drawn
+    anew in each turn. Place and seed alone say which sample it is.
+    """
+
+    def __init__(self, repeats: NDArray[np.float64], seed: int) -> None:
+        self.repeats = repeats
+        self.seed = seed
+        self._ends = [0]  # the place after each turn
+
+    def __getitem__(self, place: int) -> int:
+        while self._ends[-1] <= place:
+            self._ends.append(self._ends[-1] + len(self._turn(len(self._ends) - 1)))
+        turn = bisect_right(self._ends, place) - 1
+        return int(self._turn(turn)[place - self._ends[turn]])
+
+    def _turn(self, turn: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng([self.seed, 2, turn])
+        samples = np.arange(len(self.repeats))
+        whole = self.repeats.astype(np.int64)
+        if (whole < self.repeats).any():
+            samples = np.repeat(samples, whole + (rng.random(len(whole)) < self.repeats - whole))
+        else:
+            samples = np.repeat(samples, whole)
+        return rng.permutation(samples)
 
 
 class ValidationImages(Dataset[Batch]):

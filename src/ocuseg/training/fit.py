@@ -28,9 +28,11 @@ from ocuseg.training.augment import Augmentation
 from ocuseg.training.callbacks import (
     BestAndLast,
     EpochWeights,
+    FreshStatistics,
     History,
     ProgressLines,
     ReduceOnPlateau,
+    SamplePictures,
     WarmedAveraging,
     WholeCheckpoints,
     read_checkpoint,
@@ -102,6 +104,7 @@ def fit(
         crop_px=recipe.crop_px,
         margin=_margin(recipe),
         sampler=recipe.sampler,
+        repeat_threshold=recipe.repeat_threshold,
         num_classes=len(classes),
         steps_per_epoch=recipe.steps_per_epoch,
         seed=recipe.seed,
@@ -136,8 +139,8 @@ def fit(
                 max_epochs=recipe.epochs,
                 gradient_clip_val=recipe.gradient_clip,
                 accumulate_grad_batches=recipe.accumulate,
-                callbacks=[*_callbacks(recipe, folder, bar=bar), *callbacks, best_and_last],
-                logger=TensorBoardEvents(folder / "tensorboard"),
+                callbacks=[*_callbacks(recipe, folder, classes, bar=bar), *callbacks, best_and_last],
+                logger=TensorBoardEvents(folder / "tensorboard") if recipe.tensorboard else False,
                 plugins=[WholeCheckpoints()],
                 num_sanity_val_steps=0,
                 enable_progress_bar=False,
@@ -146,10 +149,14 @@ def fit(
                 log_every_n_steps=1,
             )
             parameters = sum(p.numel() for p in network.parameters())
+            terms = " + ".join(f"{share:g} {name}" for name, (share, _) in prepared.loss.terms.items())
             _log.info(
                 f"{settings['name']}, {parameters / 1e6:.2f} M parameters; {len(train)} training and {len(val)} "
-                f"validation images; {recipe.epochs} epochs of {len(batches)} steps of {recipe.batch_size}"
+                f"validation images; {recipe.epochs} epochs of {len(batches)} steps of {recipe.batch_size}; "
+                f"loss {terms}"
             )
+            if recipe.sampler == "repeat_factor":
+                _log.info("images come 1 to %.2f times a turn, by their rarest class", batches.repeats.max())
             try:
                 trainer.fit(
                     module,
@@ -186,12 +193,15 @@ def load_fitted(folder: Path) -> Fitted:
     )
 
 
-def _callbacks(recipe: Recipe, folder: Path, *, bar: bool) -> list[Callback]:
+def _callbacks(recipe: Recipe, folder: Path, classes: Classes, *, bar: bool) -> list[Callback]:
     chosen: list[Callback] = [History(folder / "history.csv")]
     if recipe.keep_every:
         chosen.append(EpochWeights(folder / "checkpoints", str(recipe.network["name"]), recipe.keep_every))
     if recipe.weight_averaging:
         chosen.append(WarmedAveraging(recipe.weight_averaging))
+    chosen.append(FreshStatistics())
+    if recipe.sample_pictures:
+        chosen.append(SamplePictures(folder / "samples", recipe.sample_pictures, classes))
     if recipe.schedule == "plateau":
         chosen.append(ReduceOnPlateau(recipe.plateau_patience, recipe.plateau_factor))
     if recipe.early_stopping:

@@ -1,7 +1,7 @@
 """Losses: logits, target and what counts to one number; nothing outside of what counts matters.
 
 A loss is named (`bce_dice`) or a weighted sum of terms (`{bce: 1, dice: 0.5}`). Two classes have one logit and the
-terms bce, dice, focal, tversky; more have one logit each and ce instead of bce.
+terms bce, dice, focal, tversky, lovasz; more have one logit each and ce instead of bce. `auto` is bce_dice or ce_dice.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
 from ocuseg.errors import UsageError
 from ocuseg.networks.settings import unknown
+from ocuseg.training.lovasz import lovasz_hinge, lovasz_softmax
 
-__all__ = ["LOSSES", "TERMS", "SegmentationLoss", "build_loss", "class_weights"]
+__all__ = ["LOSSES", "TERMS", "SegmentationLoss", "build_loss", "settled_loss"]
 
 LOSSES: dict[str, dict[str, float]] = {
     "bce": {"bce": 1.0},
@@ -28,9 +27,12 @@ LOSSES: dict[str, dict[str, float]] = {
     "dice": {"dice": 1.0},
     "focal": {"focal": 1.0},
     "tversky": {"tversky": 1.0},
+    "lovasz": {"lovasz": 1.0},
     "bce_dice": {"bce": 1.0, "dice": 1.0},
     "ce_dice": {"ce": 1.0, "dice": 1.0},
     "focal_dice": {"focal": 1.0, "dice": 1.0},
+    "bce_lovasz": {"bce": 1.0, "lovasz": 1.0},
+    "ce_lovasz": {"ce": 1.0, "lovasz": 1.0},
 }
 
 
@@ -76,7 +78,7 @@ class SegmentationLoss:
         `logits` are (N, C, H, W), or a sequence of such (deep supervision, the main ones first), of which the
         weighted mean is taken. `target` (N, H, W) holds class ids; `weight` (N, H, W), float or bool, is 0 where a
         pixel does not count (outside the field of view, the ignored id). The terms over pixels weigh each by it, the
-        terms over regions (dice, tversky) count what is above 0.
+        terms over regions (dice, tversky, lovasz) count what is above 0.
         Raises ValueError where a counted pixel holds an id that the network has no class for.
         """
         if isinstance(logits, Tensor):
@@ -85,6 +87,14 @@ class SegmentationLoss:
         shares = (1.0, *weights)
         losses = [share * self._of(each, target, weight) for share, each in zip(shares, logits, strict=True)]
         return torch.stack(losses).sum() / sum(shares)
+
+    def require_auxiliary(self, outputs: int) -> None:
+        """Raise UsageError where weights were given for another number of auxiliary outputs than the network has."""
+        if self.auxiliary_weights is not None and len(self.auxiliary_weights) != outputs:
+            raise UsageError(
+                f"auxiliary_weights: {list(self.auxiliary_weights)} has length {len(self.auxiliary_weights)}, the "
+                f"network has {outputs} auxiliary outputs; {'give one for each' if outputs else 'leave it out'}"
+            )
 
     def _of(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         with torch.autocast(logits.device.type, enabled=False):
@@ -127,7 +137,7 @@ def build_loss(
     tversky_beta: float = 0.7,
     auxiliary_weights: Sequence[float] | None = None,
 ) -> SegmentationLoss:
-    """Return the loss that `spec` names (a key of LOSSES), or the weighted sum that it spells out (keys of TERMS).
+    """Return the loss that `spec` names (a key of LOSSES, or auto), or the weighted sum that it spells out (of TERMS).
 
     `class_weights`, one per class, background included, weigh the pixels of bce, ce and focal, and their mean is
     divided by the sum of the weights; `positive_weight` weighs the pixels of class 1 of two and their mean is divided
@@ -142,8 +152,8 @@ def build_loss(
         raise UsageError(
             f"loss: tversky_alpha {tversky_alpha!r}, tversky_beta {tversky_beta!r} must be 0 or more, not both 0"
         )
-    weights = _weights(spec)
-    _require_fitting(weights, out_channels, class_weights, positive_weight)
+    weights = _weights(settled_loss(spec, out_channels))
+    _require_fitting(spec, weights, out_channels, class_weights, positive_weight)
     options = _Options(out_channels, focal_gamma, tversky_alpha, tversky_beta)
     return SegmentationLoss(
         terms={name: (weight, TERMS[name](options)) for name, weight in weights.items()},
@@ -154,33 +164,11 @@ def build_loss(
     )
 
 
-def class_weights(
-    class_pixels: ArrayLike, kind: Literal["inverse", "median_frequency", "none"] = "inverse"
-) -> tuple[float, ...] | None:
-    """Return one weight per class from counted pixels, or None for `none`; a class without pixels has weight 1.
-
-    `class_pixels` is (C,), or (images, C). `inverse`: total / (C' n_c) over the C' classes that occur, so that every
-    class has the same part in the loss. `median_frequency`: the median of the frequencies over the frequency, which
-    is a class's share of the images that it occurs in (Eigen & Fergus 2015, doi:10.1109/ICCV.2015.304); with (C,) of
-    the whole. Raises UsageError on another `kind`.
-    """
-    if kind == "none":
-        return None
-    if kind not in ("inverse", "median_frequency"):
-        raise UsageError(f"class_weights: {unknown('kind', kind, ('inverse', 'median_frequency', 'none'))}")
-    pixels = np.atleast_2d(np.asarray(class_pixels, dtype=np.float64))  # (images, C)
-    per_class = pixels.sum(axis=0)
-    present = per_class > 0
-    weights = np.ones(len(per_class))
-    if not present.any():
-        return tuple(weights.tolist())
-    if kind == "inverse":
-        weights[present] = per_class.sum() / (present.sum() * per_class[present])
-    else:
-        seen = ((pixels > 0) * pixels.sum(axis=1, keepdims=True)).sum(axis=0)
-        frequency = per_class[present] / seen[present]
-        weights[present] = np.median(frequency) / frequency
-    return tuple(weights.tolist())
+def settled_loss(spec: Any, out_channels: int) -> Any:
+    """Return `spec`, or what `auto` stands for: bce_dice for one logit, ce_dice for more."""
+    if spec != "auto":
+        return spec
+    return "bce_dice" if out_channels == 1 else "ce_dice"
 
 
 def _bce(_: _Options) -> _Term:
@@ -237,19 +225,35 @@ def _focal(options: _Options) -> _Term:
     return lambda pixels: pixels.mean(loss(pixels.logits, pixels.one_hot).sum(dim=1))
 
 
+def _lovasz(options: _Options) -> _Term:
+    """Return the Lovász hinge of one logit, the Lovász-softmax of more, over all counted pixels of the batch."""
+
+    def term(pixels: _Pixels) -> Tensor:
+        counted = pixels.counted[:, 0] > 0
+        logits, target = pixels.logits.movedim(1, -1)[counted], pixels.target[counted]
+        if options.out_channels == 1:
+            return lovasz_hinge(logits[:, 0], target)
+        return lovasz_softmax(torch.softmax(logits, dim=1), target)
+
+    return term
+
+
 TERMS: dict[str, Callable[[_Options], _Term]] = {
     "bce": _bce,
     "ce": _ce,
     "dice": _dice,
     "focal": _focal,
     "tversky": _tversky,
+    "lovasz": _lovasz,
 }
 
 
 def _weights(spec: Any) -> dict[str, float]:
     if isinstance(spec, str):
         if spec not in LOSSES:
-            raise UsageError(f"loss: {unknown('name', spec, LOSSES)}, or a weighted sum such as {{bce: 1, dice: 0.5}}")
+            raise UsageError(
+                f"loss: {unknown('name', spec, [*LOSSES, 'auto'])}, or a weighted sum such as {{bce: 1, dice: 0.5}}"
+            )
         return LOSSES[spec]
     if not isinstance(spec, Mapping) or not spec:
         raise UsageError(
@@ -266,6 +270,7 @@ def _weights(spec: Any) -> dict[str, float]:
 
 
 def _require_fitting(
+    spec: str | Mapping[str, float],
     weights: Mapping[str, float],
     out_channels: int,
     class_weights: Sequence[float] | None,
@@ -273,7 +278,9 @@ def _require_fitting(
 ) -> None:
     wrong, right, classes = ("ce", "bce", "two") if out_channels == 1 else ("bce", "ce", "more than two")
     if wrong in weights:
-        raise UsageError(f"loss: {wrong!r} does not fit {classes} classes; use {right!r}")
+        terms = ", ".join(f"{right if name == wrong else name}: {weight:g}" for name, weight in weights.items())
+        remedy = f"loss={right + spec.removeprefix(wrong)}" if isinstance(spec, str) else f"'loss={{{terms}}}'"
+        raise UsageError(f"loss: {wrong!r} does not fit {classes} classes; use {right!r}, with --set {remedy}")
     if (class_weights is not None or positive_weight is not None) and not {"bce", "ce", "focal"} & set(weights):
         raise UsageError("loss: class or positive weights act on bce, ce and focal only; add one of them, or drop them")
     if positive_weight is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from ocuseg.errors import LossError
 from ocuseg.training.augment import Augmentation
 from ocuseg.training.dataset import Batch
+from ocuseg.training.losses import SegmentationLoss
 from ocuseg.training.recipe import Recipe
 
-__all__ = ["SegmentationModule"]
-
-Loss = Callable[[Tensor | Sequence[Tensor], Tensor, Tensor], Tensor]
+__all__ = ["SegmentationModule", "our_module"]
 
 
 class SegmentationModule(pl.LightningModule):
@@ -33,7 +32,7 @@ class SegmentationModule(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        loss: Loss,
+        loss: SegmentationLoss,
         augmentation: Augmentation,
         recipe: Recipe,
         *,
@@ -68,38 +67,53 @@ class SegmentationModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; raises LossError with the images' names where it is not a number."""
-        torch.manual_seed(_mix(self.recipe.seed, batch["epoch"], batch["step"]))
-        with self._full_precision():
-            images, target, counted = self.augmentation(
-                batch["images"], batch["target"], batch["counted"], out_size=self.out_size
-            )
+        images, target, counted = self.views(batch)
         logits = self(images)
+        self.loss.require_auxiliary(0 if isinstance(logits, Tensor) else len(logits) - 1)
         with self._full_precision():
             loss = self.loss(logits, target, counted)
         if not torch.isfinite(loss):
             raise LossError(
                 f"epoch {batch['epoch'] + 1}, step {batch['step'] + 1}: the loss is {loss.item()} on the images "
-                f"{', '.join(batch['names'])}; look at these images, or lower learning_rate "
-                f"({self.recipe.learning_rate:g}), set gradient_clip, or use precision=fp32"
+                f"{', '.join(batch['names'])}; look at these images, or {self._calmer}"
             )
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=target.shape[0])
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one whole image."""
+    def views(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images, target and what counts of a training batch, augmented; its epoch and step seed all chance."""
+        torch.manual_seed(_mix(self.recipe.seed, batch["epoch"], batch["step"]))
+        with self._full_precision():
+            return self.augmentation(batch["images"], batch["target"], batch["counted"], out_size=self.out_size)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Count one whole image and return the predicted ids (1, h, w).
+
+        Raises LossError where a logit is not finite: the weights, which are no numbers then, are not to be kept.
+        """
         logits = self(batch["images"].float() / 255)
         if not isinstance(logits, Tensor):
             logits = logits[0]
         target, counted = batch["target"], batch["counted"]
         height, width = target.shape[1:]
         logits = logits.float()[..., :height, :width]
+        if not torch.isfinite(logits).all():
+            raise LossError(
+                f"epoch {self.current_epoch + 1}: after its last step the network's output is no number on the "
+                f"validation image {', '.join(batch['names'])}; {self._calmer}"
+            )
         with self._full_precision():
             loss = self.loss(logits, target, counted)
         self.log("val_loss", loss, on_epoch=True, batch_size=target.shape[0])
-        prediction = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+        prediction: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
         codes = target[counted].long() * self.num_classes + prediction[counted]
         counts = torch.bincount(codes, minlength=self.num_classes**2)
         self._confusion += counts.view(self.num_classes, self.num_classes).cpu()
+        return prediction
+
+    @property
+    def _calmer(self) -> str:
+        return f"lower learning_rate ({self.recipe.learning_rate:g}), set gradient_clip, or use precision=fp32"
 
     def _full_precision(self) -> torch.autocast:
         """Switch autocast off: views and losses are computed in fp32 whatever the network's precision."""
@@ -127,11 +141,24 @@ class SegmentationModule(pl.LightningModule):
         checkpoint[self.DESCRIPTION] = self.description
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule by step."""
+        """Return the optimiser and its schedule by step.
+
+        With `encoder_learning_rate_factor`, the parameters of `network.encoder` are groups of their own, which come
+        last. Each group starts at its own rate, which the schedule multiplies. Norms and biases are never decayed.
+        """
         recipe = self.recipe
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases are not decayed
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        encoder = {id(parameter) for parameter in self.network.get_submodule("encoder").parameters()}
+        groups: list[dict[str, Any]] = []
+        for factor in dict.fromkeys((1.0, recipe.encoder_learning_rate_factor)):
+            chosen = [
+                parameter
+                for parameter in self.network.parameters()
+                if factor == (recipe.encoder_learning_rate_factor if id(parameter) in encoder else 1.0)
+            ]
+            rate = recipe.learning_rate * factor
+            decayed, plain = [p for p in chosen if p.ndim > 1], [p for p in chosen if p.ndim <= 1]
+            groups.append({"params": decayed, "lr": rate, "weight_decay": recipe.weight_decay})
+            groups.append({"params": plain, "lr": rate, "weight_decay": 0.0})
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
@@ -146,24 +173,30 @@ class SegmentationModule(pl.LightningModule):
         """Return the share of the learning rate that step `step` takes.
 
         `one_cycle` rises and falls along half cosines (Smith & Topin 2019, doi:10.1117/12.2520589) from 1/25 to 1
-        to 1/1000; `cosine` warms up linearly and falls to 1/1000; `plateau` and `constant` only warm up.
-        `plateau_factor` is what a plateau has left of the rate.
+        to 1/1000; `cosine` warms up linearly and falls to 1/1000; `poly` warms up linearly and falls as what is left
+        of the steps to the power `poly_power` (Chen et al. 2018, doi:10.1109/TPAMI.2017.2699184) to 0; `plateau` and
+        `constant` only warm up. `plateau_factor` is what a plateau has left of the rate.
         """
-        share = self.recipe.warmup_share
-        warmup = share * self.total_steps
-        if self.recipe.schedule == "one_cycle":
-            if step < warmup:
-                return _half_cosine(1 / 25, 1.0, step / warmup)
-            return _half_cosine(1.0, 1e-3, (step - warmup) / max(1.0, self.total_steps - warmup))
+        schedule = self.recipe.schedule
+        warmup = self.recipe.warmup_share * self.total_steps
         if step < warmup:
-            return (step + 1) / (warmup + 1)
-        if self.recipe.schedule == "cosine":
-            return _half_cosine(1.0, 1e-3, (step - warmup) / max(1.0, self.total_steps - warmup))
+            return _half_cosine(1 / 25, 1.0, step / warmup) if schedule == "one_cycle" else (step + 1) / (warmup + 1)
+        done = min(1.0, (step - warmup) / max(1.0, self.total_steps - warmup))
+        if schedule in ("one_cycle", "cosine"):
+            return _half_cosine(1.0, 1e-3, done)
+        if schedule == "poly":
+            return float((1 - done) ** self.recipe.poly_power)
         return self.plateau_factor
 
 
+def our_module(module: pl.LightningModule) -> SegmentationModule:
+    """Return `module` as what it is in every run of ours, for callbacks."""
+    assert isinstance(module, SegmentationModule)
+    return module
+
+
 def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _mix(seed: int, epoch: int, step: int) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ocuseg.errors import RecipeError
 from ocuseg.files import write_text
@@ -26,10 +26,24 @@ _DATA_KEYS = (
     "image_pattern", "mask_pattern", "group_pattern", "split_ratios", "split_seed",
     "mask_values", "mask_threshold", "ignore_index",
 )  # fmt: skip
+_WORDS = ("name", "description", "image_pattern", "mask_pattern", "group_pattern", "encoder_weights")
+
+
+_FREE_FORM = ("network", "classes")  # checked where they are used
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where they are not wanted: pydantic would take them for 1 and 0."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        own = get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, bool | BaseModel))
+        if not own and info.field_name not in _FREE_FORM and _holds_truth(value):
+            raise ValueError("true and false are not accepted here")
+        return value
 
 
 class PreprocessingSettings(_Settings):
@@ -99,13 +113,15 @@ class Recipe(_Settings):
     network: dict[str, Any] = Field(default_factory=lambda: {"name": "unet-small"})
 
     # the objective
-    loss: str | dict[str, float] = "bce_dice"
+    loss: str | dict[str, float] = "auto"
+    auxiliary_weights: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] | None = None
     class_weights: Literal["none", "inverse", "median_frequency"] = "none"
     positive_weight: Annotated[float, Field(gt=0)] | Literal["measured"] | None = None
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     tversky_alpha: Annotated[float, Field(ge=0)] = 0.3
     tversky_beta: Annotated[float, Field(ge=0)] = 0.7
-    sampler: Literal["uniform", "balanced"] = "uniform"
+    sampler: Literal["uniform", "balanced", "repeat_factor"] = "uniform"
+    repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 0.15
 
     # the optimisation
     epochs: _Positive = 50
@@ -114,9 +130,12 @@ class Recipe(_Settings):
     crop_px: Annotated[int, Field(ge=16)] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    encoder_weights: Annotated[str, Field(min_length=1)] | None = None
+    encoder_learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine", "poly", "plateau", "constant"] = "one_cycle"
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    poly_power: Annotated[float, Field(gt=0)] = 0.9
     plateau_patience: _Positive = 5
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
@@ -126,6 +145,8 @@ class Recipe(_Settings):
     monitor: Literal["val_dice", "val_iou", "val_loss"] = "val_dice"
     early_stopping: _Positive | None = None
     keep_every: _Positive | None = None
+    sample_pictures: Annotated[int, Field(ge=0)] = 0
+    tensorboard: bool = True
     seed: int = 0
 
     @model_validator(mode="before")
@@ -225,11 +246,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {override}: has no '='; write key=value, for example epochs=20")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: the value is not valid YAML; quote it") from error
-    value = _number(value)
+    value = _value(key, text)
     place = content
     *outer, last = key.split(".")
     for part in outer:
@@ -238,6 +255,25 @@ def _apply(content: dict[str, Any], override: str) -> None:
         place[part] = inner
         place = inner
     place[last] = value
+
+
+def _value(key: str, text: str) -> Any:
+    """Return `text` as YAML; as it stands where it is none, as `{id}.png`, or where the key takes words alone."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if key in _WORDS:
+        return value if value is None or isinstance(value, str) else text
+    return _number(value)
+
+
+def _holds_truth(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_truth, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_truth, value))
+    return isinstance(value, bool)
 
 
 def _number(value: Any) -> Any:
