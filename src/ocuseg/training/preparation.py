@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes
 from ocuseg.encoding import MaskEncoding
-from ocuseg.errors import DataError, ModelError
+from ocuseg.errors import DataError, ModelError, UsageError
 from ocuseg.networks import SegmentationNetwork, build_network, resolve_network
-from ocuseg.training.losses import SegmentationLoss, build_loss, class_weights
+from ocuseg.training.frequencies import class_weights
+from ocuseg.training.losses import SegmentationLoss, build_loss
 from ocuseg.training.precision import Precision, choose_precision
+from ocuseg.training.pretrained import load_encoder_weights
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.start import StartWeights
 
@@ -35,16 +38,27 @@ class Prepared:
     network: SegmentationNetwork
     network_settings: dict[str, Any]
     loss: SegmentationLoss
+    start: StartWeights | None
 
 
 def prepare(
-    checked: CheckResult, recipe: Recipe, *, start: StartWeights | None = None, device: str = "auto"
+    checked: CheckResult,
+    recipe: Recipe,
+    *,
+    start: StartWeights | None = None,
+    resume: bool = False,
+    device: str = "auto",
 ) -> Prepared:
     """Return what a recipe asks for on these data and this machine, the network seeded by the recipe.
 
+    The network starts from `start`, else from the recipe's `encoder_weights`; a run that goes on (`resume`) has read
+    these before, and finds all of its weights in `start` or in a checkpoint.
+
     Raises UsageError where the recipe or the device is not accepted, DataError where the classes are not known, and
-    ModelError where the weights of `start` are of another network - all before a run folder is made.
+    ModelError where the weights are of another network - all before a run folder is made.
     """
+    if recipe.encoder_weights is not None and start is not None and not resume:
+        raise UsageError(f"both 'encoder_weights' and {start.model} are given as the start; leave out one")
     classes, encoding = checked.classes, checked.encoding
     if classes is None or encoding is None:
         raise DataError(f"{checked.index.root}: the classes of the masks are not known; see the findings of the check")
@@ -58,7 +72,17 @@ def prepare(
     network = build_network(settings)
     if start is not None:
         _start_from(network, settings, start)
-    return Prepared(classes, encoding, precision, network, settings, loss)
+    elif recipe.encoder_weights is not None and not resume:
+        _load_encoder(network, recipe.encoder_weights)
+        start = StartWeights(recipe.encoder_weights, settings, network.state_dict())
+    return Prepared(classes, encoding, precision, network, settings, loss, start)
+
+
+def _load_encoder(network: SegmentationNetwork, path: str) -> None:
+    dropped = load_encoder_weights(network, path)
+    parts = Counter(".".join(name.split(".")[:2]) for name in dropped)
+    said = ", ".join(f"{part} ({count})" for part, count in parts.items()) or "nothing"
+    _log.info("weights of %s taken for the encoder; dropped, as no part of it: %s", path, said)
 
 
 def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
@@ -85,4 +109,5 @@ def _loss(recipe: Recipe, classes: Classes, pixels: NDArray[np.int64]) -> Segmen
         focal_gamma=recipe.focal_gamma,
         tversky_alpha=recipe.tversky_alpha,
         tversky_beta=recipe.tversky_beta,
+        auxiliary_weights=recipe.auxiliary_weights,
     )

@@ -29,10 +29,12 @@ class StartWeights:
 
 
 def bundle_start(bundle: Bundle) -> StartWeights:
-    """Return the weights of a bundle; raises ModelError where its file holds none."""
+    """Return the weights of a bundle; raises ModelError where its file holds none, or those of several networks."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if bundle.info.network.get("name") == "ensemble":
+        raise ModelError(f"{bundle.folder}: is an ensemble of several networks; start from one fold, RUN/fold_1 say")
     try:
         return StartWeights(bundle.info.name, bundle.info.network, load_file(bundle.weights_path))
     except SafetensorError as error:
