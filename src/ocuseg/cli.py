@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ocuseg import terminal
-
-if TYPE_CHECKING:
-    from ocuseg.findings import Findings
 
 __all__ = ["app", "main"]
 
@@ -85,7 +83,7 @@ def check(
 
     with terminal.progress_bar("reading") as progress:
         checked = commands.check(data, recipe=recipe, overrides=overrides or (), progress=progress)
-    _print_check(checked)
+    terminal.show_check(checked)
     if json is not None:
         write_json(json, checked.findings.to_json() | {"data_hash": checked.data_hash})
         typer.echo(f"wrote {json}")
@@ -105,6 +103,9 @@ def train(
     start_from: Annotated[
         str | None, typer.Option("--from", help="Start from the weights of a shipped model, run or bundle.")
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Cross-validate: train this many folds, each tested on its own part.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train a network on a data set and leave a run folder with a bundle that is ready to use."""
@@ -112,9 +113,13 @@ def train(
 
     run = commands.train(
         data, recipe,
-        out=out, overrides=overrides or (), resume=resume, start_from=start_from,
+        out=out, overrides=overrides or (), resume=resume, start_from=start_from, folds=folds,
         device=device, progress=sys.stderr.isatty(),
     )  # fmt: skip
+    if run.folds:
+        _print_scores(run.scores, run.folder / "evaluation" / run.scores["split"])
+        typer.echo(f"wrote {run.bundle}: the ensemble of the {len(run.folds)} networks that have these scores")
+        return
     source = data if data is not None else run.data
     typer.echo(f"wrote {run.folder}; next: {terminal.shown_command('ocuseg', 'evaluate', run.folder, source)}")
 
@@ -133,7 +138,6 @@ def evaluate(
 ) -> None:
     """Score a model on a split: pooled and per image, with intervals, overlays and a report."""
     from ocuseg import commands
-    from ocuseg.reporting import scores_table
 
     with terminal.progress_bar("evaluating") as progress:
         evaluation = commands.evaluate(
@@ -141,11 +145,7 @@ def evaluate(
             split=split, out=out, recipe=recipe, overrides=overrides or (), region=region.value,
             runtime=runtime.value, flips=flips, progress=progress,
         )  # fmt: skip
-    typer.echo(scores_table(evaluation.metrics))
-    folder = out or commands.evaluation_folder(model, evaluation.metrics["split"])
-    typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
-    terminal.say_all(evaluation.dead)
-    terminal.say_all(evaluation.failures)
+    _print_scores(evaluation.metrics, out or commands.evaluation_folder(model, evaluation.metrics["split"]))
     if evaluation.dead or evaluation.failures:
         raise typer.Exit(1)
 
@@ -154,7 +154,7 @@ def evaluate(
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The folder for the masks.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
     threshold: Annotated[
@@ -163,7 +163,7 @@ def predict(
     runtime: RuntimeOption = RuntimeName.auto,
     flips: FlipsOption = None,
 ) -> None:
-    """Write a mask for each image, at the image's own size."""
+    """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
     from ocuseg import commands
 
     done = failed = 0
@@ -178,7 +178,8 @@ def predict(
             else:
                 failed += 1
                 terminal.say(outcome.error)
-    typer.echo(f"wrote {done} mask{'' if done == 1 else 's'} to {out}" + (f", {failed} failed" if failed else ""))
+    written = f"{done} mask{'' if done == 1 else 's'}" + (" and areas.csv" if done else "")
+    typer.echo(f"wrote {written} to {out}" + (f", {failed} failed" if failed else ""))
     if failed:
         raise typer.Exit(1)
 
@@ -288,11 +289,11 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-def _print_check(checked: Any) -> None:
-    findings: Findings = checked.findings
-    typer.echo(f"layout: {checked.index.layout}; image and mask: {checked.index.pairing}")
-    for finding in findings:
-        colour = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BLUE}[finding.level]
-        typer.secho(f"{finding.level:8}", fg=colour, nl=False)
-        typer.echo(f"{finding.code}: {finding}")
-    typer.echo(findings.summary)
+def _print_scores(metrics: Mapping[str, Any], folder: Path) -> None:
+    from ocuseg.evaluation.judgement import DEAD_REMEDY
+    from ocuseg.reporting import scores_table
+
+    typer.echo(scores_table(metrics, with_faults=False))
+    typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
+    terminal.say_all(f"dead: {sentence}; {DEAD_REMEDY}" for sentence in metrics["dead"])
+    terminal.say_all(metrics["failures"])

@@ -21,6 +21,7 @@ __all__ = [
     "say",
     "say_all",
     "set_up_logging",
+    "show_check",
     "shown_command",
 ]
 
@@ -37,6 +38,16 @@ def say_all(messages: Iterable[object]) -> None:
     """Print one line on stderr for each message."""
     for message in messages:
         say(message)
+
+
+def show_check(checked: Any) -> None:
+    """Print what a check found: the layout, a line for each finding, how many there are."""
+    typer.echo(f"layout: {checked.index.layout}; image and mask: {checked.index.pairing}")
+    for finding in checked.findings:
+        colour = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BLUE}[finding.level]
+        typer.secho(f"{finding.level:8}", fg=colour, nl=False)
+        typer.echo(f"{finding.code}: {finding}")
+    typer.echo(checked.findings.summary)
 
 
 def describe_wrong_use(error: Any) -> list[str]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ocuseg.checking.checks import CheckResult, check_index
+from ocuseg.checking.checks import CheckResult, check_index, divide_checked
 
-__all__ = ["CheckResult", "check_index"]
+__all__ = ["CheckResult", "check_index", "divide_checked"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from ocuseg.errors import DataError
 from ocuseg.files import hash_bytes, hash_file
 from ocuseg.findings import Finding, Findings
 from ocuseg.index.records import Index, Record, relative_name
-from ocuseg.index.splitting import SPLITS
+from ocuseg.index.splitting import SPLITS, Split
 
-__all__ = ["CheckResult", "check_index"]
+__all__ = ["CheckResult", "check_index", "divide_checked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,17 @@ def check_index(
     mask_values: Mapping[Any, Any] | None = None,
     mask_threshold: int | None = None,
     ignore_index: int | None = None,
+    folds: Mapping[str, str] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckResult:
     """Return all findings on a data set, with its classes, class shares and hashes.
 
     `classes` win over the data set's classes.yaml; the other settings say what mask values mean, as in
-    `encoding.infer_encoding`. `workers` is the number of processes (all usable cores by default), `progress` is
-    called with records done and records in all. Bad data never raise; settings that contradict each other raise
-    UsageError.
+    `encoding.infer_encoding`. `folds`, the fold of each record by its name, takes the place of the splits where copies
+    are looked for, in data that `divide_checked` is to divide. `workers` is the number of processes (all usable cores
+    by default), `progress` is called with records done and records in all. Bad data never raise; settings that
+    contradict each other raise UsageError.
     """
     findings = list(index.findings)
     if classes is None and index.classes_file is not None:
@@ -99,11 +101,13 @@ def check_index(
             usable.append(record)
             image_class_pixels[record.name] = labels.count_classes(scan.mask)
     class_pixels = _sum_splits(usable, image_class_pixels)
-    findings += compare_splits(index.records, index.root)
-    findings += compare_copies(index.records, scans, index.root)
+    if folds is None:
+        findings += compare_splits(index.records, index.root)
+    findings += compare_copies(index.records, scans, index.root, folds)
     findings += compare_formats(index.records, scans, index.root)
     if labels.classes is not None and labels.encoding is not None:
         findings += compare_classes(labels.classes, class_pixels, index.root)
+    file_hashes = {path: digest for scan in scans for path, digest in scan.file_hashes.items()}
     return CheckResult(
         index=index,
         findings=Findings.sorted(dict.fromkeys(findings), len(index.records)),
@@ -111,9 +115,35 @@ def check_index(
         encoding=labels.encoding,
         class_pixels=class_pixels,
         image_class_pixels=image_class_pixels,
-        data_hash=_hash_data(index, scans),
-        file_hashes={path: digest for scan in scans for path, digest in scan.file_hashes.items()},
+        data_hash=_hash_data(index, file_hashes),
+        file_hashes=file_hashes,
         usable=tuple(usable),
+    )
+
+
+def divide_checked(checked: CheckResult, splits: Mapping[str, Split]) -> CheckResult:
+    """Return the check of the same images for another division, `splits` by the records' names; no file is read.
+
+    Classes and encoding stay those of all images; class pixels, their findings and the data hash become those of the
+    new splits.
+    """
+
+    def placed(records: Sequence[Record]) -> tuple[Record, ...]:
+        return tuple(replace(record, split=splits[record.name]) for record in records)
+
+    index = replace(checked.index, records=placed(checked.index.records))
+    usable = placed(checked.usable)
+    class_pixels = _sum_splits(usable, checked.image_class_pixels)
+    findings = list(checked.findings)
+    if checked.classes is not None:
+        findings += compare_classes(checked.classes, class_pixels, index.root)
+    return replace(
+        checked,
+        index=index,
+        findings=Findings.sorted(dict.fromkeys(findings), len(index.records)),
+        class_pixels=class_pixels,
+        data_hash=_hash_data(index, checked.file_hashes),
+        usable=usable,
     )
 
 
@@ -145,11 +175,11 @@ def _sum_splits(
     return sums
 
 
-def _hash_data(index: Index, scans: Sequence[Scan]) -> str:
+def _hash_data(index: Index, file_hashes: Mapping[str, str]) -> str:
     """Return the SHA-256 over names, splits, groups, folds and file contents, in the order of the names."""
 
-    def digest(scan: Scan, path: Path | None) -> str:
-        return "" if path is None else scan.file_hashes.get(str(path), "")
+    def digest(path: Path | None) -> str:
+        return "" if path is None else file_hashes.get(str(path), "")
 
     rows = sorted(
         [
@@ -157,9 +187,9 @@ def _hash_data(index: Index, scans: Sequence[Scan]) -> str:
             record.split or "",
             record.group or "",
             record.columns.get("fold", ""),
-            *(digest(scan, path) for path in (record.image, record.mask, record.field_of_view, record.second_mask)),
+            *map(digest, (record.image, record.mask, record.field_of_view, record.second_mask)),
         ]
-        for record, scan in _pairs(index, scans)
+        for record in index.records
     )
     classes = ""
     if index.classes_file is not None:

@@ -51,8 +51,16 @@ def compare_splits(records: Sequence[Record], root: Path) -> Iterator[Finding]:
             )
 
 
-def compare_copies(records: Sequence[Record], scans: Sequence[Scan], root: Path) -> Iterator[Finding]:
-    """Yield pictures that are there twice: the same pixels anywhere, nearly the same in two splits."""
+def compare_copies(
+    records: Sequence[Record], scans: Sequence[Scan], root: Path, folds: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
+    """Yield pictures that are there twice: the same pixels anywhere, nearly the same in two splits.
+
+    `folds` has the fold of each record by its name, for data that are divided into folds instead of splits.
+    """
+    parts: list[str | None] = [record.split if folds is None else folds[record.name] for record in records]
+    numbers = {part: number for number, part in enumerate(sorted({part for part in parts if part is not None}))}
+    keep = "keep it in one split" if folds is None else "give both one group, or remove one"
     keys = [
         (scan.file_hashes.get(str(record.image), "") if scan.pixel_hash else "", scan.pixel_hash)
         for record, scan in zip(records, scans, strict=True)
@@ -60,33 +68,33 @@ def compare_copies(records: Sequence[Record], scans: Sequence[Scan], root: Path)
     identical: set[tuple[int, int]] = set()
     for group in group_identical(keys):
         identical |= {(a, b) for a in group for b in group}
-        first, others = records[group[0]], [records[position] for position in group[1:]]
-        found = "the same in " + _places(others, root)
-        path = relative_name(first.image, root)
-        splits = {records[position].split for position in group}
-        if len(splits) > 1:
-            expected = f"a picture of {first.split} alone"
-            yield Finding("error", "picture-in-two-splits", path, expected, found, "keep it in one split")
+        first = group[0]
+        found = "the same in " + _places([(records[position], parts[position]) for position in group[1:]], root)
+        path = relative_name(records[first].image, root)
+        if len({parts[position] for position in group}) > 1:
+            expected = f"a picture of {parts[first]} alone"
+            yield Finding("error", "picture-in-two-splits", path, expected, found, keep)
         else:
             yield Finding("warning", "picture-twice", path, "a picture once", found, "keep one of them")
     seen = [position for position, scan in enumerate(scans) if scan.thumbnail is not None and not scan.is_blank]
     if not seen:
         return
     thumbnails = np.stack([scans[position].thumbnail for position in seen])  # type: ignore[misc]
-    splits_seen = [records[position].split for position in seen]
-    parts = [-1 if split is None else SPLITS.index(split) for split in splits_seen]
+    parts_seen = [numbers.get(parts[position] or "", -1) for position in seen]
     pairs = [
-        replace(pair, first=seen[pair.first], second=seen[pair.second]) for pair in find_near_copies(thumbnails, parts)
+        replace(pair, first=seen[pair.first], second=seen[pair.second])
+        for pair in find_near_copies(thumbnails, parts_seen)
     ]
     for pair in _closest([pair for pair in pairs if (pair.first, pair.second) not in identical]):
-        first, other = records[pair.first], records[pair.second]
-        found = f"nearly the same in {_places([other], root)} (agreement {pair.agreement:.2f})"
-        path, expected = relative_name(first.image, root), f"a picture of {first.split} alone"
+        place = _places([(records[pair.second], parts[pair.second])], root)
+        found = f"nearly the same in {place} (agreement {pair.agreement:.2f})"
+        path, expected = relative_name(records[pair.first].image, root), f"a picture of {parts[pair.first]} alone"
         if pair.is_certain:
-            remedy = "keep it in one split, with all pictures of the same eye"
+            remedy = f"{keep}, with all pictures of the same eye" if folds is None else keep
             yield Finding("error", "near-copy-in-two-splits", path, expected, found, remedy)
         else:
-            remedy = "look at both; if they show the same eye, keep them in one split"
+            together = "keep them in one split" if folds is None else "give them one group"
+            remedy = f"look at both; if they show the same eye, {together}"
             yield Finding("warning", "look-alike-in-two-splits", path, expected, found, remedy)
 
 
@@ -135,7 +143,7 @@ def compare_formats(records: Sequence[Record], scans: Sequence[Scan], root: Path
         remedy = "check that all come from one kind of camera; grey is read as equal red, green and blue"
         yield Finding("warning", "modes-mixed", name, "images of one mode", found, remedy)
     kinds = Counter(scan.mask.kind for scan in scans if scan.mask is not None and scan.mask.distinct > 1)
-    if len(kinds) > 1:
+    if kinds["colour"] and len(kinds) > 1:  # grey and palette hold the same numbers
         found = _tally({str(kind): count for kind, count in kinds.most_common()})
         yield Finding("warning", "mask-modes-mixed", name, "masks of one mode", found, "save all masks in one mode")
     deep = [record for record, scan in zip(records, scans, strict=True) if scan.header and scan.header.bits > 8]
@@ -161,6 +169,6 @@ def _names(records: Sequence[Record]) -> str:
     return shown + (f" and {len(records) - _SHOWN} more" if len(records) > _SHOWN else "")
 
 
-def _places(records: Sequence[Record], root: Path) -> str:
-    shown = [f"{relative_name(record.image, root)} ({record.split or 'no split'})" for record in records[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(records) - _SHOWN} more" if len(records) > _SHOWN else "")
+def _places(placed: Sequence[tuple[Record, str | None]], root: Path) -> str:
+    shown = [f"{relative_name(record.image, root)} ({part or 'no split'})" for record, part in placed[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(placed) - _SHOWN} more" if len(placed) > _SHOWN else "")

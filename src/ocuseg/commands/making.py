@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ocuseg.commands.fitting import FitOptions, fit_run, resumable
+from ocuseg.commands.folding import check_run, resume_folds, start_folds
 from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
-from ocuseg.errors import DataError, DeadNetworkError, OcusegError, UsageError
+from ocuseg.errors import DeadNetworkError, UsageError
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ocuseg.training.run import Run
 
 __all__ = ["check", "export", "train"]
-
-_log = logging.getLogger("ocuseg")
 
 
 def check(
@@ -52,6 +49,7 @@ def train(
     overrides: Sequence[str] = (),
     resume: str | Path | None = None,
     start_from: str | Path | None = None,
+    folds: int | None = None,
     device: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
@@ -61,16 +59,18 @@ def train(
     `recipe` is the name of a shipped recipe (default `retina-unet256`), a YAML file, or a mapping; `overrides` are
     `key=value`. `out` is the run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder
     to go on with; `data` is then known. `start_from` is a shipped model, run or bundle whose weights come first.
-    `callbacks` are Lightning callbacks of your own. `progress` shows a bar.
+    `callbacks` are Lightning callbacks of your own, copied for each fold. `progress` shows a bar.
+
+    With `folds`, a cross-validation by group over the images of all splits: the run has a run in each of its `folds`,
+    out-of-fold `scores`, and for a bundle the ensemble of the folds' networks.
 
     Raises CheckError where the check finds errors, RecipeError, ResumeError, LossError, OutputError, and
-    DeadNetworkError, with the run complete, where the network learnt nothing.
+    DeadNetworkError, with the run complete, where a network learnt nothing.
     """
     _require_torch()
+    from ocuseg.evaluation.judgement import DEAD_REMEDY
     from ocuseg.machine import describe_machine
     from ocuseg.networks import resolve_network
-    from ocuseg.training.completion import complete_run
-    from ocuseg.training.fit import fit
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
     from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
@@ -79,6 +79,8 @@ def train(
     if resume is not None:
         if recipe is not None or overrides or start_from is not None or out is not None:
             raise UsageError("a resumed run keeps its recipe and folder; leave out --recipe, --set, --from and --out")
+        if folds is not None:
+            raise UsageError("a resumed run keeps its folds; leave out --folds")
         run = find_run(resume)
         settings = run.recipe
         data = run.data if data is None else data
@@ -87,36 +89,31 @@ def train(
     if data is None:
         raise UsageError("no data were given; name a folder of images and masks or a split file")
     resolve_network(settings.network)
+    options = FitOptions(device, tuple(callbacks), progress)
     if resume is not None:
+        if run.folds:
+            return resume_folds(run, data, options)
         run.clear_temporaries()
         start = read_start(run.folder)
+        checked = check_run(run, data)
     else:
         start = None if start_from is None else bundle_start(open_bundle(start_from))
-    checked = check_data(index_data(data, settings), settings)
-    require_sound(checked)
-    prepared = prepare(checked, settings, start=start, device=device)
+        folder = Path(out) if out is not None else new_run_folder(settings.name)
+        if folds is not None:
+            return start_folds(data, folds, settings, folder, start, options)
+        checked = check_data(index_data(data, settings), settings)
+        require_sound(checked)
+    prepared = prepare(checked, settings, start=start, resume=resume is not None, device=device)
     if resume is not None:
         require_same_data(run, checked)
     else:
-        folder = new_run_folder(settings.name) if out is None else Path(out)
-        run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=start)
-    _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
-    try:
-        fitted = fit(
-            prepared, checked, settings, run.folder, resume=resume is not None, callbacks=callbacks, bar=progress,
-        )  # fmt: skip
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            _log.info("go on with: ocuseg train --resume %s", run)
-        if resume is None and isinstance(error, DataError | UsageError) and not (run.folder / "history.csv").exists():
-            shutil.rmtree(run.folder, ignore_errors=True)  # all of it was made here, and none of it is a run
-        with suppress(OcusegError):  # what stopped the run is to be said, not what befell its picture
-            _draw_history(run)
-        raise
-    _draw_history(run)
-    dead = complete_run(fitted, settings, checked, run.bundle).dead
+        run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=prepared.start)
+    with resumable(run):
+        dead = fit_run(
+            run, prepared, checked, options, resume=resume is not None, made=None if resume is not None else run.folder
+        )
     if dead:
-        raise DeadNetworkError(f"{run}: the network is dead: {'; '.join(dead)}; see docs/troubleshooting.md")
+        raise DeadNetworkError(f"{run}: the network is dead: {'; '.join(dead)}; {DEAD_REMEDY}")
     return run
 
 
@@ -134,18 +131,13 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
 
     found = find_run(run)
     require_replaceable(out)
+    if found.folds:
+        raise UsageError(f"{found}: is a cross-validation, whose ensemble is {found.bundle}; copy it, or export a fold")
     fitted = load_fitted(found.folder)
     settings = found.recipe
-    checked = check_data(index_data(found.data if data is None else data, settings), settings)
+    checked = check_run(found, found.data if data is None else data)
     require_same_data(found, checked)
     return complete_run(fitted, settings, checked, Path(out)).bundle
-
-
-def _draw_history(run: Run) -> None:
-    from ocuseg.reporting import draw_curves
-
-    if (run.folder / "history.csv").exists():
-        draw_curves(run.folder / "history.csv", run.folder / "curves.png")
 
 
 def _require_torch() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,9 +41,17 @@ def index_data(data: str | Path, settings: Recipe) -> Index:
 
 
 def check_data(
-    index: Index, settings: Recipe, *, classes: Classes | None = None, progress: Progress | None = None
+    index: Index,
+    settings: Recipe,
+    *,
+    classes: Classes | None = None,
+    folds: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> CheckResult:
-    """Return what a check of an index finds, by the data keys of a recipe; `classes` win over the recipe's."""
+    """Return what a check of an index finds, by the data keys of a recipe; `classes` win over the recipe's.
+
+    With `folds`, the fold of each record by its name, copies are looked for between folds instead of splits.
+    """
     from ocuseg.checking import check_index
     from ocuseg.classes import parse_classes
 
@@ -55,6 +63,7 @@ def check_data(
         mask_values=settings.mask_values,
         mask_threshold=settings.mask_threshold,
         ignore_index=settings.ignore_index,
+        folds=folds,
         progress=progress,
     )
 

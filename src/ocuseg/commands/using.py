@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
-from ocuseg.errors import CheckError, UsageError
+from ocuseg.errors import CheckError, DataError, UsageError
 
 if TYPE_CHECKING:
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
+    from ocuseg.classes import Classes
     from ocuseg.commands.opening import Model
     from ocuseg.evaluation import Evaluation
     from ocuseg.evaluation.comparison import Comparison
+    from ocuseg.index import Index
     from ocuseg.prediction import Predictor
     from ocuseg.prediction.results import FileOutcome
     from ocuseg.training.recipe import Recipe
@@ -61,7 +63,7 @@ def evaluate(
     wanted = _SPLITS.get(split, split)
     if wanted == "test" and not index.has_split("test") and index.has_split("val"):
         wanted = "val"
-        _log.warning("%s has no test split: the scores are on 'val', which took part in choosing the model", data)
+        _log.warning("%s has no test split: the scores are on 'val', which is not a test", data)
     if not index.has_split(wanted):
         held = ", ".join(sorted({record.split or "none" for record in index.records}))
         raise UsageError(f"{data}: has no split {split!r}; it has {held}")
@@ -74,6 +76,8 @@ def evaluate(
     seen = _seen_in_training(bundle, checked)
     if seen and wanted == "test":
         _log.warning("%d of these images took part in training, such as %s: this is no test", len(seen), seen[0])
+    # Where the recipe named the classes, they were meant to differ from those of classes.yaml.
+    renamed = [] if settings.classes is not None else _named_otherwise(index, bundle.classes)
     evaluation = evaluate_records(
         predictor,
         checked.usable,
@@ -82,6 +86,7 @@ def evaluate(
         region=region,
         progress=progress,
         failures=_left_out(checked, wanted),
+        warnings=renamed,
         provenance={
             "model": bundle.info.name,
             "model_hash": bundle.digest,
@@ -116,8 +121,9 @@ def predict(
 ) -> list[FileOutcome]:
     """Return what became of each image: its mask in `out`, at its own size, or the error that prevented it.
 
-    `images` are files and folders. With `probabilities` and `overlay` these are written too. Raises UsageError where a
-    path does not exist, OutputError where `out` cannot be written.
+    `images` are files and folders. `areas.csv` has the pixels and shares of each class, as `areas` of an outcome. With
+    `probabilities` and `overlay` these are written too. Raises UsageError where a path does not exist, OutputError
+    where `out` cannot be written or holds what `predict` did not write.
     """
     from ocuseg.index import find_images
     from ocuseg.prediction import open_predictor
@@ -145,6 +151,24 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
     from ocuseg.evaluation.comparison import compare
 
     return compare(first, second)
+
+
+def _named_otherwise(index: Index, classes: Classes) -> list[str]:
+    """Return a line where the data give an id of the model another name, such as iris and pupil swapped."""
+    from ocuseg.classes import read_classes
+
+    if index.classes_file is None:
+        return []
+    try:
+        names = read_classes(index.classes_file).names
+    except DataError:  # another name in it may be right; what counts here are the model's classes
+        return []
+    pairs = zip(names, classes.names, strict=False)
+    others = [f"{class_id} is {one}, not {own}" for class_id, (one, own) in enumerate(pairs) if one != own]
+    if not others:
+        return []
+    listed = ", ".join(others)
+    return [f"{index.classes_file.name} names other classes than the model ({listed}): the names of the model are used"]
 
 
 def _left_out(checked: CheckResult, split: str) -> list[str]:

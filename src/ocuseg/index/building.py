@@ -120,10 +120,5 @@ def _set_splits(reading: Reading, ratios: tuple[float, float, float], seed: int)
 
 
 def _divide(reading: Reading, records: list[Record], shares: dict[Split, float], seed: int) -> None:
-    # The prefix keeps an image without a group apart from a group that happens to have its name.
-    groups = {
-        record.name: f"group {record.group}" if record.group is not None else f"image {record.name}"
-        for record in records
-    }
-    splits = split_by_ratio(groups, shares, seed)
+    splits = split_by_ratio({record.name: record.unit for record in records}, shares, seed)
     reading.records = [replace(record, split=splits.get(record.name, record.split)) for record in reading.records]

@@ -30,6 +30,11 @@ class Record:
     group: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def unit(self) -> str:
+        """What a division keeps together: the group, or the image itself; a group and an image are never the same."""
+        return f"group {self.group}" if self.group is not None else f"image {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Index:

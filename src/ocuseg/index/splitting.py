@@ -1,4 +1,4 @@
-"""Train, validation and test by ratio: whole groups, seeded, the same on every machine."""
+"""Train, validation and test by ratio, and folds: whole groups, seeded, the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from ocuseg.errors import UsageError
 from ocuseg.files import hash_bytes
 
-__all__ = ["SPLITS", "Split", "parse_split", "require_ratios", "split_by_ratio"]
+__all__ = ["SPLITS", "Split", "deal_folds", "parse_split", "require_ratios", "split_by_ratio", "take_share"]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -51,9 +51,7 @@ def split_by_ratio(groups: Mapping[str, str], ratios: Mapping[Split, float], see
     Shares are met as nearly as whole groups allow; each split with a share gets at least one group while there
     are enough, train first. The outcome depends on the names, groups, shares and seed, on nothing else.
     """
-    members: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(groups):
-        members[groups[name]].append(name)
+    members = _members(groups)
     wanted = [split for split in SPLITS if ratios.get(split, 0) > 0]
     # A hash orders the groups, so that neither the Python version nor the order of the files has a say.
     order = sorted(members, key=lambda group: (-len(members[group]), hash_bytes([str(seed), group])))
@@ -68,3 +66,45 @@ def split_by_ratio(groups: Mapping[str, str], ratios: Mapping[Split, float], see
         if not taken[split] and len(taken[donor]) > 1:
             taken[split].append(taken[donor].pop())
     return {name: split for split in wanted for group in taken[split] for name in members[group]}
+
+
+def deal_folds(groups: Mapping[str, str], folds: int, seed: int) -> dict[str, int]:
+    """Return the fold, 1 to `folds`, of every name, where `groups` gives the group of each; no group is divided.
+
+    The largest group goes first, each to the fold with the fewest names so far. No fold stays empty where there are
+    as many groups. The outcome depends on the names, groups, number and seed, on nothing else.
+    """
+    members = _members(groups)
+    sizes = dict.fromkeys(range(1, folds + 1), 0)
+    dealt: dict[str, int] = {}
+    for group in sorted(members, key=lambda group: (-len(members[group]), hash_bytes([str(seed), group]))):
+        fold = min(sizes, key=lambda number: (sizes[number], number))
+        sizes[fold] += len(members[group])
+        dealt |= dict.fromkeys(members[group], fold)
+    return dealt
+
+
+def take_share(groups: Mapping[str, str], share: float, seed: str) -> frozenset[str]:
+    """Return the names of whole groups that hold about `share` of all names, drawn by `seed`.
+
+    At least one group is taken and one is left; `groups` gives the group of each name, and has two or more.
+    """
+    members = _members(groups)
+    order = sorted(members, key=lambda group: hash_bytes([seed, group]))
+    wanted = share * len(groups)
+    taken: list[str] = []
+    names = 0
+    for group in order:
+        # A group is worth taking where that brings the number nearer to what is wanted.
+        if len(taken) < len(order) - 1 and names + len(members[group]) / 2 <= wanted:
+            taken.append(group)
+            names += len(members[group])
+    taken = taken or [min(order, key=lambda group: len(members[group]))]
+    return frozenset(name for group in taken for name in members[group])
+
+
+def _members(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(groups):
+        members[groups[name]].append(name)
+    return dict(members)

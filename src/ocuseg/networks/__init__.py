@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocuseg.errors import UsageError
+from ocuseg.networks.ensemble import Ensemble
+from ocuseg.networks.hrnet import HRNet, HRNetSettings
 from ocuseg.networks.network import SegmentationNetwork, WithoutPadding
 from ocuseg.networks.settings import NetworkSettings, read_settings, unknown
 from ocuseg.networks.unet import SmallUNetSettings, UNet, UNetSettings
 from ocuseg.networks.unet256 import UNet256, UNet256Settings
 
-__all__ = ["SegmentationNetwork", "WithoutPadding", "build_network", "network_names", "resolve_network"]
+__all__ = ["Ensemble", "SegmentationNetwork", "WithoutPadding", "build_network", "network_names", "resolve_network"]
 
 _NETWORKS: dict[str, tuple[type[SegmentationNetwork], type[NetworkSettings]]] = {
     "unet": (UNet, UNetSettings),
     "unet-small": (UNet, SmallUNetSettings),
     "unet-256": (UNet256, UNet256Settings),
+    "hrnet": (HRNet, HRNetSettings),
 }
 
 
@@ -33,8 +36,11 @@ def build_network(settings: Mapping[str, Any]) -> SegmentationNetwork:
     """Return the network that `settings` describe, freshly initialised from torch's global generator.
 
     `settings` are plain JSON types: `name` and whatever that network accepts beside it, of which anything may be
-    left out. Raises UsageError on an unknown name, key or value, with what is accepted.
+    left out. The name `ensemble`, which no recipe has, goes with `members`, the settings of each of its networks.
+    Raises UsageError on an unknown name, key or value, with what is accepted.
     """
+    if settings.get("name") == "ensemble":
+        return _build_ensemble(settings)
     network, values = _read(settings)
     return network(values)
 
@@ -47,6 +53,13 @@ def resolve_network(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, values = _read(settings)
     return {"name": settings["name"], **values.model_dump(mode="json")}
+
+
+def _build_ensemble(settings: Mapping[str, Any]) -> Ensemble:
+    members = settings.get("members")
+    if not isinstance(members, list) or not members or not all(isinstance(each, Mapping) for each in members):
+        raise UsageError(f"network ensemble: members is {members!r}; give a list of the settings of each network")
+    return Ensemble([build_network(each) for each in members])
 
 
 def _read(settings: Mapping[str, Any]) -> tuple[type[SegmentationNetwork], NetworkSettings]:

@@ -16,14 +16,14 @@ from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
 
-__all__ = ["HASH_DIGITS", "Completed", "complete_run"]
+__all__ = ["HASH_DIGITS", "LICENCE", "Completed", "complete_run", "headline"]
 
 _log = logging.getLogger("ocuseg")
 
 HASH_DIGITS = 16
 """How much of an image's SHA-256 a bundle keeps, so that an evaluation can tell an image it was trained on."""
 _COMPARED = 4
-_LICENCE = "not stated: that of the training data and of whoever trained it"
+LICENCE = "not stated: that of the training data and of whoever trained it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: P
         threshold_chosen_on=None,
         trained_on=_training_facts(recipe, checked, fitted),
         scores={},
-        licence=_LICENCE,
+        licence=LICENCE,
         ocuseg_version=version("ocuseg"),
         encoding=fitted.encoding.to_json(),
     )
@@ -64,7 +64,7 @@ def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: P
             _log.info("threshold %.2f by pooled Dice %.4f on val", choice.threshold, choice.dice_pooled)
         evaluation = evaluate_records(predictor, records, fitted.encoding, split="val", borders=False, threads=False)
         evaluations.append(evaluation)
-        update: dict[str, Any] = {"scores": {"val": _headline(evaluation)}}
+        update: dict[str, Any] = {"scores": {"val": headline(evaluation)}}
         if choice is not None:
             update |= {"threshold": choice.threshold, "threshold_chosen_on": "val"}
         return info.model_copy(update=update)
@@ -90,16 +90,18 @@ def _training_facts(recipe: Recipe, checked: CheckResult, fitted: Fitted) -> dic
     }
 
 
-def _headline(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what a model card shows: the pooled and per-image scores of each class, with intervals."""
+def headline(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what a bundle keeps: the pooled and per-image scores of each class, with intervals, and dead classes."""
     metrics = evaluation.metrics
     keys = ("dice", "iou", "precision", "recall", "auc")
     return {
         "images": metrics["images"],
         "region": metrics["region"],
         "resolution": metrics["resolution"],
+        "dead": list(evaluation.dead),
         "classes": [
             {"id": item["id"], "name": item["name"], **{key: item[key] for key in keys if key in item}}
             for item in metrics["classes"]
         ],
+        **({key: metrics[key] for key in ("mean_foreground", "mean_all")} if len(metrics["classes"]) > 1 else {}),
     }

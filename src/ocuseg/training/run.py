@@ -14,10 +14,16 @@ from typing import Any
 from ocuseg.checking import CheckResult
 from ocuseg.errors import ModelError, OutputError, ResumeError
 from ocuseg.files import make_folder, write_json, write_text
+from ocuseg.index import Record
+from ocuseg.training.folds import FoldPlan
+from ocuseg.training.losses import settled_loss
 from ocuseg.training.recipe import Recipe, load_recipe, save_recipe
 from ocuseg.training.start import START_FILE, StartWeights, write_start
 
-__all__ = ["Run", "find_run", "new_run_folder", "require_same_data", "start_run"]
+__all__ = ["OUT_OF_FOLD", "Run", "find_run", "new_run_folder", "require_same_data", "start_run"]
+
+OUT_OF_FOLD = "out_of_fold"
+"""The name, in the place of a split, of scores in which each image was scored by the model that did not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,37 @@ class Run:
         return load_recipe(self.folder / "recipe.yaml")
 
     @property
+    def folds(self) -> tuple[Run, ...]:
+        """The runs of a cross-validation, one for each fold; none where this is an ordinary run."""
+        number = self._findings().get("folds", {}).get("number", 0)
+        return tuple(Run(self.folder / f"fold_{fold}") for fold in range(1, number + 1))
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """Which fold of how many this run is; None where it is none."""
+        found = self._findings().get("fold")
+        return None if found is None else (found["number"], found["of"])
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The out-of-fold scores of a cross-validation, in the form of `metrics.json`.
+
+        Raises ModelError where the run is no cross-validation or has not come to its end.
+        """
+        path = self.folder / "evaluation" / OUT_OF_FOLD / "metrics.json"
+        if not path.is_file():
+            remedy = f"go on with 'ocuseg train --resume {self}'" if self.folds else "use 'ocuseg evaluate'"
+            raise ModelError(f"{path}: there are no out-of-fold scores; {remedy}")
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+    @property
     def history(self) -> list[dict[str, float]]:
-        """One row per epoch, as in `history.csv`."""
-        with (self.folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        """One row per epoch, as in `history.csv`; a cross-validation has one in each of its `folds`."""
+        path = self.folder / "history.csv"
+        if not path.exists() and self.folds:
+            raise ModelError(f"{self}: is a cross-validation; look at the history of each of its folds")
+        with path.open(newline="", encoding="utf-8") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
     @property
@@ -60,7 +94,7 @@ class Run:
 
     def clear_temporaries(self) -> None:
         """Delete what a kill has left of files and folders that were being written."""
-        for place in (self.folder, self.folder / "checkpoints"):
+        for place in (self.folder, self.folder / "checkpoints", self.folder / "samples", self.folder / "evaluation"):
             for path in [*filter(_is_temporary, place.glob("*"))]:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
@@ -94,23 +128,33 @@ def start_run(
     data: str | PathLike[str],
     environment: dict[str, Any],
     start: StartWeights | None = None,
+    plan: FoldPlan | None = None,
+    fold: int | None = None,
 ) -> Run:
     """Return a new run with its recipe, split, findings, environment and the weights that it starts from.
 
-    Raises OutputError where the folder holds anything already, but for what a start that was cut short has left.
+    With a `plan` it is a cross-validation, or one `fold` of it. Raises OutputError where the folder holds anything
+    already, but for what a start that was cut short has left.
     """
     if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
         resume = f", or go on with --resume {folder}" if (folder / "recipe.yaml").is_file() else ""
         raise OutputError(f"{folder}: is not empty; give another --out{resume}")
     make_folder(folder)
     make_folder(folder / "checkpoints")
-    write_text(folder / "split.csv", _split_table(checked))
     findings = checked.findings.to_json() | {"data_hash": checked.data_hash, "data": str(Path(data).resolve())}
+    if plan is None or fold is not None:
+        write_text(folder / "split.csv", _split_table(checked))
+    else:
+        write_text(folder / "folds.csv", _folds_table(checked, plan))
+        findings["folds"] = {"number": plan.folds, "rule": plan.rule}
+    if plan is not None and fold is not None:
+        findings["fold"] = {"number": fold, "of": plan.folds}
     write_json(folder / "findings.json", findings)
     write_json(folder / "environment.json", environment)
     if start is not None:
         write_start(start, folder)
-    save_recipe(recipe, folder / "recipe.yaml")  # last: a folder with a recipe is a run that can be resumed
+    settled = _settled(recipe, checked)
+    save_recipe(settled, folder / "recipe.yaml")  # last: a folder with a recipe is a run that can be resumed
     run = Run(folder)
     run.clear_temporaries()
     return run
@@ -133,11 +177,18 @@ def require_same_data(run: Run, checked: CheckResult) -> None:
         )
 
 
+def _settled(recipe: Recipe, checked: CheckResult) -> Recipe:
+    """Return a recipe that says which loss it takes, so that it means the same wherever it is read again."""
+    if checked.classes is None:
+        return recipe
+    return recipe.model_copy(update={"loss": settled_loss(recipe.loss, checked.classes.out_channels)})
+
+
 def _is_begun(path: Path) -> bool:
     """Whether `path` is what `start_run` writes before the recipe."""
     if path.name == "checkpoints" and path.is_dir():
         return all(inner.name == START_FILE or _is_temporary(inner) for inner in path.iterdir())
-    return path.name in ("split.csv", "findings.json", "environment.json") or _is_temporary(path)
+    return path.name in ("split.csv", "folds.csv", "findings.json", "environment.json") or _is_temporary(path)
 
 
 def _is_temporary(path: Path) -> bool:
@@ -149,6 +200,24 @@ def _split_table(checked: CheckResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "mask", "field_of_view", "split", "group", "image_sha256", "mask_sha256"])
+    for record in checked.index.records:
+        files, digests = _file_cells(checked, record)
+        writer.writerow([*files, record.split or "", record.group or "", *digests])
+    return text.getvalue()
+
+
+def _folds_table(checked: CheckResult, plan: FoldPlan) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "mask", "field_of_view", "group", "fold", "image_sha256", "mask_sha256"])
+    for record in checked.index.records:
+        files, digests = _file_cells(checked, record)
+        writer.writerow([*files, record.group or "", plan.fold_of[record.name], *digests])
+    return text.getvalue()
+
+
+def _file_cells(checked: CheckResult, record: Record) -> tuple[list[str], list[str]]:
+    """Return the paths of image, mask and field of view as a split file has them, and the first two's SHA-256."""
     root = checked.index.root if checked.index.root.is_dir() else checked.index.root.parent
 
     def relative(path: Path | None) -> str:
@@ -159,8 +228,5 @@ def _split_table(checked: CheckResult) -> str:
     def digest(path: Path | None) -> str:
         return "" if path is None else checked.file_hashes.get(str(path), "")
 
-    for record in checked.index.records:
-        files = (record.image, record.mask, record.field_of_view)
-        row = [relative(path) for path in files]
-        writer.writerow([*row, record.split or "", record.group or "", digest(record.image), digest(record.mask)])
-    return text.getvalue()
+    files = [relative(path) for path in (record.image, record.mask, record.field_of_view)]
+    return files, [digest(record.image), digest(record.mask)]

@@ -1,0 +1,79 @@
+"""One run from its checked data to its bundle: what `train` does for a whole data set and for each fold alike."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocuseg.errors import DataError, OcusegError, UsageError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from ocuseg.checking import CheckResult
+    from ocuseg.training.preparation import Prepared
+    from ocuseg.training.run import Run
+
+__all__ = ["FitOptions", "fit_run", "resumable"]
+
+_log = logging.getLogger("ocuseg")
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """What a call says of a training beside its recipe: the device, callbacks of one's own, whether to show a bar."""
+
+    device: str = "auto"
+    callbacks: tuple[Callback, ...] = ()
+    progress: bool = False
+
+
+@contextmanager
+def resumable(run: Run) -> Iterator[None]:
+    """Say how to go on where Ctrl-C stops what is done inside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _log.info("go on with: ocuseg train --resume %s", run)
+        raise
+
+
+def fit_run(
+    run: Run, prepared: Prepared, checked: CheckResult, options: FitOptions, *, resume: bool, made: Path | None
+) -> tuple[str, ...]:
+    """Return one sentence for each class that a run did not learn, once it is trained and its bundle is written.
+
+    `made` is the folder to take away where the data prove unfit before the first epoch; None leaves all as it is.
+    Raises what `train` raises.
+    """
+    from ocuseg.training.completion import complete_run
+    from ocuseg.training.fit import fit
+
+    settings = run.recipe
+    _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
+    try:
+        fitted = fit(
+            prepared, checked, settings, run.folder,
+            resume=resume, callbacks=options.callbacks, bar=options.progress,
+        )  # fmt: skip
+    except BaseException as error:
+        unfit = isinstance(error, DataError | UsageError) and not (run.folder / "history.csv").exists()
+        if made is not None and unfit:
+            shutil.rmtree(made, ignore_errors=True)  # all of it was made here, and none of it is a run
+        with suppress(OcusegError):  # what stopped the run is to be said, not what befell its picture
+            _draw_history(run)
+        raise
+    _draw_history(run)
+    return complete_run(fitted, settings, checked, run.bundle).dead
+
+
+def _draw_history(run: Run) -> None:
+    from ocuseg.reporting import draw_curves
+
+    if (run.folder / "history.csv").exists():
+        draw_curves(run.folder / "history.csv", run.folder / "curves.png", run.recipe.monitor)

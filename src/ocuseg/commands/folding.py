@@ -1,0 +1,164 @@
+"""A cross-validation: a run for each fold, then scores of all images out of fold, then one ensemble."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocuseg.commands.fitting import FitOptions, fit_run, resumable
+from ocuseg.commands.opening import check_data, index_data, require_sound
+from ocuseg.errors import DeadNetworkError
+
+if TYPE_CHECKING:
+    from ocuseg.checking import CheckResult
+    from ocuseg.training.folds import FoldPlan
+    from ocuseg.training.recipe import Recipe
+    from ocuseg.training.run import Run
+    from ocuseg.training.start import StartWeights
+
+__all__ = ["check_run", "resume_folds", "start_folds"]
+
+_log = logging.getLogger("ocuseg")
+
+
+def start_folds(
+    data: str | Path,
+    folds: int,
+    settings: Recipe,
+    folder: Path,
+    start: StartWeights | None,
+    options: FitOptions,
+) -> Run:
+    """Return a new cross-validation, finished, in `folder`; arguments and errors are those of `train`."""
+    from ocuseg.machine import describe_machine
+    from ocuseg.training.folds import divide_folds
+    from ocuseg.training.preparation import prepare
+    from ocuseg.training.run import start_run
+
+    plan, checked = _check_folds(data, settings, folds)
+    divided = divide_folds(checked, plan, settings)
+    # What is refused is so before a folder is made.
+    start = prepare(divided[0], settings, start=start, device=options.device).start
+    run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=start, plan=plan)
+    with resumable(run):
+        return _train_folds(run, plan, checked, divided, data, options, is_new=True)
+
+
+def resume_folds(run: Run, data: str | Path, options: FitOptions) -> Run:
+    """Return a cross-validation taken up again: finished folds are kept, the others go on, then comes the ensemble.
+
+    Raises ResumeError where the data are others, and what `train` raises.
+    """
+    from ocuseg.training.folds import divide_folds
+    from ocuseg.training.run import require_same_data
+
+    settings = run.recipe
+    plan, checked = _check_folds(data, settings, len(run.folds))
+    require_same_data(run, checked)
+    run.clear_temporaries()
+    divided = divide_folds(checked, plan, settings)
+    with resumable(run):
+        return _train_folds(run, plan, checked, divided, data, options, is_new=False)
+
+
+def check_run(run: Run, data: str | Path) -> CheckResult:
+    """Return the check of a run's data, divided as they were for the run: by splits, or for one fold of several."""
+    from ocuseg.training.folds import divide_folds
+
+    settings = run.recipe
+    if run.fold is None:
+        checked = check_data(index_data(data, settings), settings)
+        require_sound(checked)
+        return checked
+    number, folds = run.fold
+    plan, whole = _check_folds(data, settings, folds)
+    return divide_folds(whole, plan, settings)[number - 1]
+
+
+def _check_folds(data: str | Path, settings: Recipe, folds: int) -> tuple[FoldPlan, CheckResult]:
+    from ocuseg.training.folds import plan_folds
+
+    plan = plan_folds(index_data(data, settings), folds, settings.split_seed)
+    checked = check_data(plan.index, settings, folds=plan.labels)
+    require_sound(checked)
+    _log.info("%d folds %s; the %d images of all splits take part", folds, plan.rule, len(plan.fold_of))
+    if all(record.group is None for record in plan.index.records):
+        _log.warning("no groups are known: images of one person, eye or video may lie in several folds")
+    return plan, checked
+
+
+def _train_folds(
+    run: Run,
+    plan: FoldPlan,
+    checked: CheckResult,
+    divided: Sequence[CheckResult],
+    data: str | Path,
+    options: FitOptions,
+    *,
+    is_new: bool,
+) -> Run:
+    from ocuseg.evaluation.judgement import DEAD_REMEDY
+    from ocuseg.reporting import write_evaluation
+    from ocuseg.training.combining import combine_folds, score_folds
+    from ocuseg.training.run import OUT_OF_FOLD
+
+    lines = []
+    for number, (fold, of_fold) in enumerate(zip(run.folds, divided, strict=True), start=1):
+        made = run.folder if is_new and number == 1 else None
+        # A callback that counts, or stops a training early, starts afresh in each fold.
+        own = replace(options, callbacks=copy.deepcopy(options.callbacks))
+        dead = _train_fold(run, fold, number, plan, of_fold, data, own, made)
+        if dead:
+            lines.append(f"fold {number}: {'; '.join(dead)}")
+            _log.warning("the network of fold %d is dead: %s", number, "; ".join(dead))
+    scores = score_folds(run, plan, checked)
+    folder = write_evaluation(scores, run.folder / "evaluation" / OUT_OF_FOLD)
+    combine_folds(run, plan, checked, run.recipe, scores)
+    if scores.dead:
+        lines.append(f"all folds together: {'; '.join(scores.dead)}")
+    if lines:
+        raise DeadNetworkError(
+            f"{run}: networks are dead: {'; '.join(lines)}; the scores, theirs included, are in {folder}; {DEAD_REMEDY}"
+        )
+    return run
+
+
+def _train_fold(
+    run: Run,
+    fold: Run,
+    number: int,
+    plan: FoldPlan,
+    checked: CheckResult,
+    data: str | Path,
+    options: FitOptions,
+    made: Path | None,
+) -> tuple[str, ...]:
+    """Return what a fold did not learn, once it has its bundle; one that has it already is kept as it is."""
+    from ocuseg.bundle import load_bundle
+    from ocuseg.machine import describe_machine
+    from ocuseg.training.preparation import prepare
+    from ocuseg.training.run import find_run, require_same_data, start_run
+    from ocuseg.training.start import read_start
+
+    sizes = ", ".join(f"{len(checked.index.of_split(split))} {split}" for split in ("train", "val", "test"))
+    begun = (fold.folder / "recipe.yaml").is_file()
+    if begun:
+        require_same_data(find_run(fold), checked)
+        if (fold.bundle / "bundle.json").is_file():
+            _log.info("fold %d of %d (%s) is done", number, plan.folds, sizes)
+            return tuple(load_bundle(fold.bundle).info.scores["val"]["dead"])
+        fold.clear_temporaries()
+    _log.info("fold %d of %d: %s", number, plan.folds, sizes)
+    start = read_start(fold.folder if begun else run.folder)
+    settings = run.recipe
+    prepared = prepare(checked, settings, start=start, resume=True, device=options.device)
+    if not begun:
+        start_run(
+            fold.folder, settings, checked,
+            data=data, environment=describe_machine(), start=start, plan=plan, fold=number,
+        )  # fmt: skip
+    return fit_run(fold, prepared, checked, options, resume=begun, made=made)
