@@ -78,12 +78,18 @@ def model_card(info: Mapping[str, Any]) -> str:
         classes=f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0],
         version=info["ocuseg_version"],
         class_rows="\n".join(f"| {row['id']} | {_cell(row['name'])} |" for row in classes),
-        trained_on=_lines(info["trained_on"]) or "Not recorded.",
+        trained_on=_trained_on(info["trained_on"]) or "Not recorded.",
         scores=_scores(info["scores"]),
         threshold=_threshold(info, names),
         preprocessing=_lines(info["preprocessing"]),
         licence=info["licence"] or "Not given: ask whoever made this model before using it.",
     )
+
+
+def _trained_on(facts: Mapping[str, Any]) -> str:
+    groups = facts.get("groups")
+    known = {split: count for split, count in groups.items() if count} if isinstance(groups, Mapping) else groups
+    return _lines({**facts, "groups": known or "not known"} if "groups" in facts else facts)
 
 
 def _threshold(info: Mapping[str, Any], names: list[str]) -> str:
@@ -97,7 +103,7 @@ def _threshold(info: Mapping[str, Any], names: list[str]) -> str:
 
 def _scores(scores: Mapping[str, Any]) -> str:
     rows = [
-        f"| {_cell(label)} | {_number(score.get('pooled'))} | {_number(score.get('per_image'))} "
+        f"| {_cell(label.replace('_', ' '))} | {_number(score.get('pooled'))} | {_number(score.get('per_image'))} "
         f"| {_interval(score.get('ci95'))} | {_number(score.get('images'))} |"
         for label, score in _walk_scores(scores, "")
     ]

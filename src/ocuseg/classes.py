@@ -16,14 +16,22 @@ from ocuseg.errors import DataError
 
 __all__ = ["ClassInfo", "Classes", "default_classes", "parse_classes", "read_classes"]
 
-# Okabe & Ito's palette (black left out): distinct for people with any of the common colour deficiencies.
-_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
+# Okabe & Ito's palette (black left out): distinct for people with any of the common colour deficiencies. Sky blue comes
+# first, as orange is hard to see on a red fundus. The last four stay apart from these and from each other.
+_COLOURS = (
+    "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999",
+    "#aaff99", "#0000ff", "#663311", "#880088",
+)  # fmt: skip
 _KEYS = ("id", "name", "colour", "parent")
 
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class: its id, its name, its colour as `#rrggbb`, and the class that it is a part of, if any."""
+    """One class: its id, its name, its colour as `#rrggbb`, and the name of the class that it is a part of, if any.
+
+    A part has an id of its own, and the pixels of its parent are the rest: with `clear lens` and, as its part,
+    `cataract`, the visible lens is both together.
+    """
 
     id: int
     name: str
@@ -101,7 +109,8 @@ def read_classes(path: Path | str) -> Classes:
 def parse_classes(rows: Any, where: str = "classes") -> Classes:
     """Return checked classes from a list of mappings (the form of `classes.yaml`).
 
-    Raises DataError on a duplicate or missing id, a duplicate name, a bad colour, an unknown parent or key.
+    Raises DataError on a duplicate or missing id, a duplicate name, a bad colour, an unknown key, a parent that is
+    unknown or that is itself a part of the class.
     """
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
         raise DataError(f"{where}: must be a list; write '- {{id: 0, name: background}}' and so on, one line per class")
@@ -115,10 +124,7 @@ def parse_classes(rows: Any, where: str = "classes") -> Classes:
     if [item.id for item in items] != list(range(len(items))) or len(items) < 2:
         found = ", ".join(str(item.id) for item in items)
         raise DataError(f"{where}: ids must be 0, 1, 2, ... without a gap, at least two, found {found}; renumber them")
-    names = {item.name for item in items}
-    for item in items:
-        if item.parent is not None and (item.parent not in names or item.parent == item.name):
-            raise DataError(f"{where}: class {item.name} has the unknown parent {item.parent!r}; name another class")
+    _require_known_parents(items, where)
     ignore_index = _parse_id(ignored[0], where) if ignored else None
     if ignore_index is not None and ignore_index < len(items):
         raise DataError(f"{where}: the ignored id {ignore_index} is also a class; give it an id of its own")
@@ -147,6 +153,17 @@ def _parse_id(row: Mapping[str, Any], where: str) -> int:
     if isinstance(class_id, bool) or not isinstance(class_id, int) or not 0 <= class_id <= 255:
         raise DataError(f"{where}: the id {class_id!r} is not a whole number from 0 to 255; give each class one")
     return class_id
+
+
+def _require_known_parents(items: Sequence[ClassInfo], where: str) -> None:
+    parents = {item.name: item.parent for item in items}
+    for name, parent in parents.items():
+        if parent is not None and parent not in parents:
+            raise DataError(f"{where}: class {name} has the unknown parent {parent!r}; name another class")
+        for _ in items:
+            if parent == name:
+                raise DataError(f"{where}: class {name} is a part of itself; leave out its 'parent'")
+            parent = None if parent is None else parents.get(parent)
 
 
 def _require_unique(values: Iterable[object], what: str, where: str) -> None:

@@ -19,7 +19,7 @@ __all__ = ["Demonstration", "demo"]
 _log = logging.getLogger("ocuseg")
 
 _COUNTS = {"train": 40, "val": 8, "test": 12}
-_SHORT = ("epochs=9", "steps_per_epoch=20")
+_SHORT = ("epochs=12", "steps_per_epoch=20")
 """Enough for drawn images: the whole demonstration shall take minutes."""
 
 

@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
 
-__all__ = ["COMPARISON_COLOURS", "contours", "draw_overlay"]
+__all__ = ["COMPARISON_COLOURS", "comparison_legend", "contours", "draw_overlay"]
 
 COMPARISON_COLOURS = {"agreed": (255, 255, 255), "missed": (0, 130, 255), "extra": (255, 200, 0)}
 """RGB of what both masks mark, only the reference, and only the prediction."""
 
+Entry = tuple[str, tuple[int, int, int]]
+
+_EDGE: Entry = ("reference edge", (255, 255, 255))
 _FILL = 0.3
+_WRONG_FILL = 0.75
 _OUTSIDE = 0.35
 _PX_PER_CONTOUR_PX = 900
 _SMALLEST_LEGEND_SIDE = 160
@@ -30,29 +34,42 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """Return `image` (H, W, 3) with `mask` (H, W) drawn on it: a light fill of weight `alpha` and a firm contour.
 
-    Colours are those of `classes`; with a `reference` they say instead what is agreed, missed and extra, where a
-    pixel of the wrong foreground class is both missed and extra and is drawn as extra. Nothing is drawn on the
-    background, on ids that are not classes, or outside the `region`, which is darkened. The contour lies inside the
-    structure, 1 px wide and wider on large images, so that a thin vessel becomes a line in the colour of its class.
-    A legend is put into the corner with the least marks unless the image is smaller than 160 px.
+    Colours are those of `classes`. With a `reference` of two classes they say instead what is agreed, missed and extra.
+    With a reference of more classes the fill is that of the predicted class, firm where it is wrong, and the contours,
+    in white, are those of the reference. Nothing is drawn on the background, on ids that are not classes, or outside
+    the `region`, which is darkened. Contours lie inside the structure, 1 px wide and wider on large images, so that a
+    thin vessel or a small spot is drawn in the colour of its class. A legend of what is drawn is put into the corner
+    with the least marks unless the image is smaller than 160 px, or than the legend.
     Raises ValueError for arrays of different sizes.
     """
     _require_same_size(image, mask, reference, region)
-    labels, entries = _by_class(mask, classes) if reference is None else _by_agreement(mask, reference, classes)
+    labels, edges, entries = _layers(mask, classes, reference)
+    is_wrong = edges != labels
     if region is not None:
-        labels = np.where(region, labels, 0).astype(np.uint8)
+        labels, edges = (np.where(region, ids, 0).astype(np.uint8) for ids in (labels, edges))
     colours = np.array([(0, 0, 0), *(colour for _, colour in entries)], np.uint8)
     drawn = image.copy()
     if region is not None:
         drawn[~region] = (drawn[~region] * _OUTSIDE).astype(np.uint8)
     marked = labels > 0
     ink = colours[labels[marked]].astype(np.float32)
-    drawn[marked] = np.rint(drawn[marked] * (1 - alpha) + ink * alpha).astype(np.uint8)
-    border = contours(labels, max(1, round(min(labels.shape) / _PX_PER_CONTOUR_PX)))
-    drawn[border] = colours[labels[border]]
-    if legend and entries and min(labels.shape) >= _SMALLEST_LEGEND_SIDE:
-        _draw_legend(drawn, entries, marked)
+    weight = np.where(is_wrong[marked], np.float32(max(alpha, _WRONG_FILL)), np.float32(alpha))[:, None]
+    drawn[marked] = np.rint(drawn[marked] * (1 - weight) + ink * weight).astype(np.uint8)
+    border = contours(edges, max(1, round(min(labels.shape) / _PX_PER_CONTOUR_PX)))
+    drawn[border] = _EDGE[1] if _EDGE in entries else colours[labels[border]]
+    if legend and min(labels.shape) >= _SMALLEST_LEGEND_SIDE:
+        if reference is None or _EDGE in entries:  # of many classes, those in the picture
+            ids = enumerate(entries, start=1)
+            entries = [one for number, one in ids if one == _EDGE or ((labels == number) | (edges == number)).any()]
+        _draw_legend(drawn, entries, marked | border)
     return drawn
+
+
+def comparison_legend(classes: Classes) -> dict[str, tuple[int, int, int]]:
+    """Return what the colours (RGB) of an overlay with a reference mean."""
+    if len(classes) == 2:
+        return dict(COMPARISON_COLOURS)
+    return dict([*_entries(classes), _EDGE])
 
 
 def contours(mask: NDArray[np.uint8], width_px: int = 1) -> NDArray[np.bool_]:
@@ -76,17 +93,28 @@ def contours(mask: NDArray[np.uint8], width_px: int = 1) -> NDArray[np.bool_]:
     return border & (mask > 0)
 
 
-def _by_class(
-    mask: NDArray[np.uint8], classes: Classes
-) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[int, int, int]]]]:
-    labels = np.where(mask < len(classes), mask, 0).astype(np.uint8)
-    entries = [(name, _rgb(colour)) for name, colour in zip(classes.names, classes.colours, strict=True)]
-    return labels, entries[1:]
+def _layers(
+    mask: NDArray[np.uint8], classes: Classes, reference: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Entry]]:
+    """What is filled, what has contours (H, W), and what each number from 1 on means."""
+    if reference is None:
+        labels = np.where(mask < len(classes), mask, 0).astype(np.uint8)
+        return labels, labels, _entries(classes)
+    if len(classes) == 2:
+        labels, entries = _by_agreement(mask, reference, classes)
+        return labels, labels, entries
+    judged = reference < len(classes)
+    labels, edges = (np.where(judged, ids, 0).astype(np.uint8) for ids in (mask, reference))
+    return labels, edges, [*_entries(classes), _EDGE]
+
+
+def _entries(classes: Classes) -> list[Entry]:
+    return [(name, _rgb(colour)) for name, colour in zip(classes.names, classes.colours, strict=True)][1:]
 
 
 def _by_agreement(
     mask: NDArray[np.uint8], reference: NDArray[np.uint8], classes: Classes
-) -> tuple[NDArray[np.uint8], list[tuple[str, tuple[int, int, int]]]]:
+) -> tuple[NDArray[np.uint8], list[Entry]]:
     found, true = (np.where(ids < len(classes), ids, 0) for ids in (mask, reference))
     judged = reference < len(classes)  # where the reference is ignored there is nothing to agree with
     labels = np.zeros(mask.shape, np.uint8)
@@ -96,11 +124,11 @@ def _by_agreement(
     return labels, list(COMPARISON_COLOURS.items())
 
 
-def _draw_legend(
-    drawn: NDArray[np.uint8], entries: list[tuple[str, tuple[int, int, int]]], marked: NDArray[np.bool_]
-) -> None:
+def _draw_legend(drawn: NDArray[np.uint8], entries: list[Entry], marked: NDArray[np.bool_]) -> None:
     from PIL import Image, ImageDraw, ImageFont
 
+    if not entries:
+        return
     height, width = marked.shape
     letter = max(10, round(min(height, width) / 40))
     font = ImageFont.load_default(letter)

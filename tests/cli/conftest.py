@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -19,9 +20,9 @@ import pytest
 
 from ocuseg import cli, commands
 from ocuseg.bundle import BundleInfo, write_bundle
-from ocuseg.classes import parse_classes
+from ocuseg.classes import Classes, parse_classes
 from ocuseg.errors import DeadNetworkError
-from ocuseg.phantom import write_fundus_set
+from ocuseg.phantom import eye_classes, write_eye_set, write_fundus_set
 
 TINY = ("preprocessing.size=[32, 32]", "network={name: unet-small, width: 4, depth: 2}", "epochs=1")
 """Overrides that make a recipe train in a second, and learn nothing."""
@@ -65,7 +66,10 @@ def ocuseg() -> Iterator[Command]:
 
 @pytest.fixture
 def world(tmp_path: Path, _made_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder: `data/`, `bundle/`, `run/`, `first/` and `second/` (evaluations), `mine/`, `file.txt`."""
+    """A working folder: `data/`, `bundle/`, `run/`, `first/` and `second/` (evaluations), `mine/`, `file.txt`.
+
+    `eyes/` and `eye-bundle/` have five classes, in the layout `eyes/{train,val}/{images,masks}`.
+    """
     folder = tmp_path / "world"
     shutil.copytree(_made_once, folder)
     monkeypatch.chdir(folder)
@@ -81,6 +85,8 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         commands.train(data, "retina-unet256", out=folder / "run", overrides=TINY)
     for name, flips in (("first", False), ("second", True)):
         commands.evaluate(bundle, data, out=folder / name, flips=flips)
+    write_eye_set(folder / "eyes", {"train": 4, "val": 2}, seed=1, size=64)
+    _bright_parts(folder / "eye-bundle")
     (folder / "mine").mkdir()
     (folder / "mine" / "notes.txt").write_text("years of work\n")
     (folder / "file.txt").write_text("a file\n")
@@ -93,20 +99,31 @@ def _dark_lines(folder: Path) -> Path:
     kernel[0, 1] = 1 / 49
     kernel[0, 1, 3, 3] -= 1
     classes = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": "vessel", "colour": "#56b4e9"}])
+    return _bundle(folder, "dark-lines", classes, 30 * kernel, threshold=0.6, threshold_chosen_on="val")
+
+
+def _bright_parts(folder: Path) -> Path:
+    """A bundle of five classes that are told apart, not very well, by red, green and blue."""
+    kernel = np.array([[9, 0, 0], [0, 8, 0], [3, 3, 2], [4, 0, 4], [0, 2, 7]])[:, :, np.newaxis, np.newaxis]
+    rows = eye_classes().to_list()
+    rows[3]["parent"] = "pupil"
+    return _bundle(folder, "bright-parts", parse_classes(rows), kernel, threshold=None, threshold_chosen_on=None)
+
+
+def _bundle(folder: Path, name: str, classes: Classes, kernel: np.ndarray, **decision: Any) -> Path:
     info = BundleInfo(
-        name="dark-lines",
-        network={"name": "unet-small", "out_channels": 1},
+        name=name,
+        network={"name": "unet-small", "out_channels": classes.out_channels},
         classes=classes.to_list(),
         preprocessing={"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "multiple": 4},
         prediction={"tile_px": 256, "overlap_px": 16, "flips": False},
-        threshold=0.6,
-        threshold_chosen_on="val",
         trained_on={},
         scores={},
         licence="Apache-2.0",
         ocuseg_version="0.1.0",
+        **decision,
     )
-    return write_bundle(folder, info, onnx_model=_convolution(30 * kernel), weights=b"none")
+    return write_bundle(folder, info, onnx_model=_convolution(kernel), weights=b"none")
 
 
 def _convolution(kernel: np.ndarray) -> bytes:

@@ -5,6 +5,7 @@ Each case runs in a copy of a small world (see `conftest.py`), with its own fold
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -18,7 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+
+from ocuseg.phantom import eye_classes
 
 IMAGE = Path("data/test/images/img_0007.png")
 MASK = Path("data/test/masks/img_0007_mask.png")
@@ -93,64 +97,149 @@ def _wrong_id() -> None:
 
 
 _SHOWN_IMAGE, _SHOWN_MASK = "test/images/img_0007.png", "test/masks/img_0007_mask.png"
-# What is wrong, how, the words that check, train and evaluate say of it, and those of predict, if it minds.
-_FAULTS: list[tuple[str, Callable[[], None], tuple[str, ...], tuple[str, ...] | None]] = [
-    (
-        "a file that is not an image",
-        _no_image,
-        (_SHOWN_IMAGE, "found not an image", "give PNG, JPEG, TIFF"),
-        (_SHOWN_IMAGE, "is not an image", "give PNG, JPEG, TIFF"),
-    ),
-    (
-        "a truncated PNG",
-        _truncated,
-        (_SHOWN_IMAGE, "found a truncated or damaged PNG", "copy or export it again"),
-        (_SHOWN_IMAGE, "is a truncated or damaged PNG", "copy or export it again"),
-    ),
-    ("a 1 x 1 image", _one_pixel, (_SHOWN_IMAGE, "expected at least 8 x 8 px, found 1 x 1 px", "remove it"), None),
-    (
-        "a decompression bomb",
-        _bomb,
-        (_SHOWN_IMAGE, "claims 20000 x 20000 pixels", "scale it down"),
-        (_SHOWN_IMAGE, "claims 20000 x 20000 pixels", "scale it down"),
-    ),
+# What is wrong, how, the words that check, train and evaluate say of it, and whether predict minds it too.
+_FAULTS: list[tuple[str, Callable[[], None], tuple[str, ...], bool]] = [
+    ("a file that is not an image", _no_image, (_SHOWN_IMAGE, "found not an image", "give PNG, JPEG, TIFF"), True),
+    ("a truncated PNG", _truncated, (_SHOWN_IMAGE, "found a truncated or damaged PNG", "export it again"), True),
+    ("a 1 x 1 image", _one_pixel, (_SHOWN_IMAGE, "expected at least 8 x 8 px, found 1 x 1 px", "remove it"), False),
+    ("a decompression bomb", _bomb, (_SHOWN_IMAGE, "claims 20000 x 20000 pixels", "scale it down"), True),
     (
         "a mask of another size",
         _other_size,
         (_SHOWN_MASK, "expected the size of the image, 64 x 64 px", "found 60 x 50 px", "export it again"),
-        None,
+        False,
     ),
     (
         "an unpaired mask",
         _unpaired_mask,
         ("test/masks/img_0099_mask.png", "expected an image in test/images/", "add its image or remove it"),
-        None,
+        False,
     ),
     (
         "an image without a mask",
         _unpaired_image,
         (_SHOWN_IMAGE, "expected a mask in test/masks/", "add its mask or remove it"),
-        None,
+        False,
     ),
     (
         "a class id out of range",
         _wrong_id,
         (_SHOWN_MASK, TWO_CLASSES, "found the value 7 in 0.02%", "correct the mask", "mask_values"),
-        None,
+        False,
     ),
 ]
 
 
 def _data_cases() -> list[Case]:
     cases = []
-    for what, spoil, words, of_predict in _FAULTS:
+    for what, spoil, words, is_for_predict in _FAULTS:
         cases += [
             Case(what, "check data", words, spoil),
             Case(what, "train data --out new", words, spoil),
             Case(what, "evaluate bundle data --out new", words, spoil, writes="new"),
         ]
-        if of_predict is not None:
-            cases.append(Case(what, "predict bundle data/test/images --out new", of_predict, spoil, writes="new"))
+        if is_for_predict:
+            said = tuple(word.replace("found ", "is ") for word in words)
+            cases.append(Case(what, "predict bundle data/test/images --out new", said, spoil, writes="new"))
+    return cases
+
+
+# --- what can be wrong with many classes ------------------------------------------------------------------------------
+
+
+def _eye_masks(split: str) -> list[Path]:
+    return sorted(Path("eyes", split, "masks").iterdir())
+
+
+def _in_colours() -> None:
+    for path in [*_eye_masks("train"), *_eye_masks("val")]:
+        with Image.open(path) as mask:
+            Image.fromarray(eye_classes().colours[np.array(mask)]).save(path)
+
+
+def _unknown_colour(split: str) -> Callable[[], None]:
+    def spoil() -> None:
+        _in_colours()
+        path = _eye_masks(split)[0]
+        with Image.open(path) as mask:
+            colours = np.array(mask)
+        colours[3:5, 3:5] = (250, 160, 5)
+        Image.fromarray(colours).save(path)
+
+    return spoil
+
+
+def _unknown_id(split: str, *, as_palette: bool) -> Callable[[], None]:
+    def spoil() -> None:
+        path = _eye_masks(split)[0]
+        with Image.open(path) as mask:
+            ids = np.array(mask)
+        ids[3:5, 3:5] = 9
+        spoilt = Image.fromarray(ids)
+        if as_palette:
+            spoilt.putpalette([*range(30)])
+        spoilt.save(path)
+
+    return spoil
+
+
+def _nowhere_marked() -> None:
+    for path in _eye_masks("train"):
+        with Image.open(path) as mask:
+            ids = np.array(mask)
+        Image.fromarray(np.where(ids == 4, 0, ids).astype(np.uint8)).save(path)
+
+
+def _table(number: int, **changes: object) -> Callable[[], None]:
+    def spoil() -> None:
+        path = Path("eyes/classes.yaml")
+        rows = yaml.safe_load(path.read_text())
+        rows[number] |= changes
+        path.write_text(yaml.safe_dump(rows))
+
+    return spoil
+
+
+def _class_cases() -> list[Case]:
+    cases = []
+    stray = (
+        "found the value #faa005 in 0.10% of the pixels",
+        "nearest to #faa005 is #e69f00, class 2 pupil",
+        "correct",
+    )
+    number = ("expected only 0, 1, 2, 3 and 4, found the value 9 in 0.10% of the pixels", "correct the mask")
+    check, train, evaluate = (
+        "check eyes",
+        "train eyes --out new --set loss=ce_dice",
+        "evaluate eye-bundle eyes --out new",
+    )
+    for split, name in (("train", "train/masks/mask1.png"), ("val", "val/masks/mask5.png")):
+        faults = [
+            ("an unknown colour", _unknown_colour(split), (name, *stray)),
+            ("an id beyond the classes", _unknown_id(split, as_palette=False), (name, *number)),
+            ("a palette index beyond the classes", _unknown_id(split, as_palette=True), (name, *number)),
+        ]
+        for what, spoil, words in faults:
+            cases += [Case(what, check, words, spoil), Case(what, train, words, spoil)]
+            if split == "val":
+                cases.append(Case(what, evaluate, words, spoil, writes="new"))
+    tables = [
+        ("an id twice", _table(4, id=3), ("the id 3 is given twice", "give each class its own")),
+        ("a name twice", _table(4, name="iris"), ("the name 'iris' is given twice", "give each class its own")),
+        ("a gap in the ids", _table(4, id=7), ("without a gap", "found 0, 1, 2, 3, 7", "renumber them")),
+        ("an unknown parent", _table(3, parent="lens"), ("cataract has the unknown parent 'lens'", "name another")),
+        ("its own parent", _table(3, parent="cataract"), ("cataract is a part of itself", "leave out its 'parent'")),
+        ("a colour that is none", _table(1, colour="blue"), ("iris has the colour 'blue'", '"#rrggbb"')),
+    ]
+    for what, spoil, words in tables:
+        for command in (check, train):
+            cases.append(Case(what, command, ("classes.yaml: ", *words), spoil))
+    given = "[{id: 0, name: background}, {id: 1, name: iris}, {id: 1, name: pupil}]"
+    for command in (check, train):
+        missing = ("expected pixels of class 4 (instrument) in train, found none", "add masks, or drop the class")
+        cases.append(Case("a class that no training mask holds", command, missing, _nowhere_marked))
+        twice = ("the recipe's classes: the id 1 is given twice; give each class its own",)
+        cases.append(Case("an id twice in the recipe", f"{command} --set 'classes={given}'", twice))
     return cases
 
 
@@ -174,6 +263,17 @@ def _two_sizes() -> None:
         with Image.open(path) as picture:
             larger = picture.resize((72, 72), Image.Resampling.NEAREST)
         larger.save(path)
+
+
+def _two_folds() -> None:
+    rows = [f"test/images/img_000{n}.png,test/masks/img_000{n}_mask.png,{n % 2}" for n in (7, 8, 9)]
+    rows += [f"training/images/img_000{n}.png,training/masks/img_000{n}_mask.png,{n % 2}" for n in (1, 2, 3)]
+    Path("data/split.csv").write_text("\n".join(["image,mask,fold", *rows]) + "\n")
+
+
+def _a_row_without_fold() -> None:
+    _two_folds()
+    Path("data/split.csv").write_text(Path("data/split.csv").read_text().removesuffix("1\n") + "\n")
 
 
 _FOLDER = ("nowhere: does not exist; give a folder of images and masks, or a split CSV",)
@@ -210,6 +310,28 @@ _PLACES = [
         "no --out given",
         "predict bundle data/test/images",
         ("missing option '--out'", "see 'ocuseg predict --help'"),
+        status=2,
+    ),
+    Case("too many folds", "train data --folds 10 --out new", ("data: 9 images cannot make 10 folds; give",), status=2),
+    Case("one fold", "train data --folds 1 --out new", ("1 folds are no cross-validation; give --folds 2",), status=2),
+    Case("folds that are no number", "train data --folds x --out new", ("'--folds'", "valid integer"), status=2),
+    Case(
+        "another number of folds",
+        "train data --folds 3 --out new",
+        ("data: the column 'fold' has 2 folds (0, 1); give --folds 2, or leave the column out",),
+        _two_folds,
+        status=2,
+    ),
+    Case(
+        "an image without a fold",
+        "train data --folds 2 --out new",
+        ("data: img_0003 has no fold (1 of 6 images); fill in the column 'fold'",),
+        _a_row_without_fold,
+    ),
+    Case(
+        "folds of a resumed run",
+        "train --resume run --folds 3",
+        ("a resumed run keeps its folds; leave out --folds",),
         status=2,
     ),
     Case("no validation", "train data --out new", ("data: has no images of val", "add that split"), _only_training),
@@ -455,7 +577,7 @@ def _output_cases() -> list[Case]:
     ]
 
 
-CASES = [*_data_cases(), *_PLACES, *_recipe_cases(), *_model_cases(), *_output_cases()]
+CASES = [*_data_cases(), *_class_cases(), *_PLACES, *_recipe_cases(), *_model_cases(), *_output_cases()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -491,6 +613,21 @@ def test_a_folder_without_permission(job: str, ocuseg, world: Path) -> None:
     assert "permission denied" in answer.err
 
 
+def test_a_class_that_validation_lacks_is_warned_of_and_has_no_score(ocuseg, world: Path) -> None:
+    for path in _eye_masks("val"):
+        with Image.open(path) as mask:
+            ids = np.array(mask)
+        Image.fromarray(np.where(ids == 4, 0, ids).astype(np.uint8)).save(path)
+    answer = ocuseg("check eyes")
+    assert answer.status == 0
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("warning"))
+    assert "class-absent" in line
+    assert "expected pixels of class 4 (instrument) in val, found none" in line
+    assert "instrument is in no reference mask" in ocuseg("evaluate eye-bundle eyes --out new").out
+    scores = json.loads(Path("new/metrics.json").read_text())["classes"]
+    assert [row["recall"]["pooled"] is None for row in scores] == [False, False, False, True]
+
+
 def test_several_findings_are_listed_a_line_each(ocuseg, world: Path) -> None:
     _truncated()
     _unpaired_mask()
@@ -518,8 +655,10 @@ def test_an_image_that_a_split_file_lists_and_that_is_not_there_is_missed_in_its
 
 def test_one_bad_image_does_not_keep_the_others_from_being_done(ocuseg, world: Path) -> None:
     _bomb()
-    assert ocuseg("predict bundle data/test/images --out masks").out == "wrote 2 masks to masks, 1 failed\n"
-    assert sorted(path.name for path in Path("masks").iterdir()) == ["img_0008.png", "img_0009.png"]
+    assert (
+        ocuseg("predict bundle data/test/images --out masks").out == "wrote 2 masks and areas.csv to masks, 1 failed\n"
+    )
+    assert sorted(path.name for path in Path("masks").iterdir()) == ["areas.csv", "img_0008.png", "img_0009.png"]
     with Image.open("masks/img_0008.png") as mask:
         assert mask.size == (64, 64)
 
@@ -563,5 +702,6 @@ def _complaints(case: Case, answer) -> list[str]:
         "warning: ",
         "run ",
         "precision ",
+        "ocuseg: dead: ",
     )  # of the log, before the command came to the fault
     return findings + [line for line in answer.err.splitlines() if not line.startswith(notices)]

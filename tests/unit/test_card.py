@@ -42,3 +42,20 @@ def test_long_parts_are_named_and_not_spelt_out(bright_red_parts):
     assert "- recipe: vessels, in full in `bundle.json`" in card
     assert "- image hashes: 300 entries, in full in `bundle.json`" in card
     assert len(card) < 4000
+
+
+def test_groups_that_are_not_known_are_not_counted(bright_red_parts):
+    def card(groups):
+        return model_card(bright_red_parts(trained_on={"groups": groups})[0].to_json())
+
+    assert "- groups: not known\n" in card({"train": 0, "val": 0})
+    assert "- groups: not known\n" in card(0)
+    some = card({"train": 4, "val": 1, "test": 0})
+    assert "- groups, train: 4\n- groups, val: 1\n" in some
+    assert "groups, test" not in some
+
+
+def test_means_over_several_classes_are_named(bright_red_parts):
+    mean = {"dice": {"pooled": 0.5, "per_image": 0.4, "ci95": None, "images": 2}}
+    card = model_card(bright_red_parts(3, scores={"val": {"mean_foreground": mean}})[0].to_json())
+    assert "| val mean foreground dice | 0.5 | 0.4 | – | 2 |" in card

@@ -406,6 +406,14 @@ class TestMaskValues:
         assert ("error", "mask-values", "val/masks/5.png") in faults(result)
         assert the(result, "mask-modes-mixed").found == "grey (7), colour (1)"
 
+    def test_grey_and_palette_masks_hold_the_same_numbers(self, tmp_path: Path):
+        make(tmp_path, plain, 3)
+        palette = Image.fromarray(ids(3)).convert("P")
+        palette.putpalette([0, 0, 0, 0, 0, 255, 255, 0, 0])
+        palette.save(tmp_path / "train/masks/1.png")
+        assert check(tmp_path).encoding is not None
+        assert faults(check(tmp_path)) == []
+
     def test_values_by_recipe(self, tmp_path: Path):
         make(tmp_path, lambda array: Image.fromarray(array * 100), 3)
         assert check(tmp_path).encoding is None

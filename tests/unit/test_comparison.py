@@ -67,8 +67,31 @@ def test_several_comparisons_are_corrected(write):
     base = np.linspace(0.5, 0.8, 10)
     a, b = write("a", base + 0.1, classes=("iris", "pupil")), write("b", base, classes=("iris", "pupil"))
     rows = compare(a, b).rows
-    assert [row.class_name for row in rows] == ["iris", "pupil"]
-    assert rows[0].p_holm == pytest.approx(2 * rows[0].p_value)
+    assert [row.class_name for row in rows] == ["iris", "pupil", "mean, foreground"]
+    assert rows[0].p_holm == pytest.approx(3 * rows[0].p_value)
+
+
+def test_the_mean_over_the_foreground_is_paired_too_and_the_background_is_not_compared(write):
+    a = write("a", [0.5, np.nan, 0.7], classes=("iris", "pupil"))
+    for name in ("a", "b"):
+        folder = write(name, [0.5, np.nan, 0.7], classes=("iris", "pupil"))
+        lines = (folder / "per_image.csv").read_text(encoding="utf-8").splitlines()
+        lines += [line.replace(",1,iris,", ",0,background,") for line in lines if ",iris," in line]
+        if name == "b":
+            lines[2] = lines[2].replace(",0.5,", ",0.9,")  # the pupil of the first eye
+        (folder / "per_image.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = compare(a, folder).rows
+    assert [(row.class_id, row.class_name) for row in rows] == [(1, "iris"), (2, "pupil"), (None, "mean, foreground")]
+    assert rows[2].images == 2
+    assert (rows[2].mean_a, rows[2].mean_b) == (pytest.approx(0.6), pytest.approx(0.7))
+
+
+@pytest.mark.parametrize(("images", "is_noted"), [(9, True), (10, False)])
+def test_an_interval_over_few_images_is_said_to_be_rough(write, images, is_noted):
+    dice = np.linspace(0.5, 0.8, images)
+    notes = compare(write("a", dice), write("b", dice)).notes
+    assert [note for note in notes if "only 9 independent images" in note] == list(notes)
+    assert bool(notes) is is_noted
 
 
 def test_undefined_scores_leave_the_pair_out(write):
@@ -121,5 +144,6 @@ def test_what_is_meant_by_a_path(write, tmp_path):
 def test_what_makes_two_sides_less_comparable_is_noted(write):
     a = write("a", [0.5, 0.6], data_hash="other", dead=["vessel is never predicted"])
     found = compare(a, write("b", [0.5, 0.6]))
-    assert found.notes == ("the data hash differs: other and d", "a is dead: vessel is never predicted")
+    assert found.notes[:-1] == ("the data hash differs: other and d", "a is dead: vessel is never predicted")
+    assert "only 2 independent" in found.notes[-1]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["notes"] == list(found.notes)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ocuseg.classes import default_classes, parse_classes
-from ocuseg.drawing import COMPARISON_COLOURS, contours, draw_overlay
+from ocuseg.drawing import COMPARISON_COLOURS, comparison_legend, contours, draw_overlay
 
 TWO = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": "vessel", "colour": "#00ff00"}])
 GREY = np.full((20, 20, 3), 100, np.uint8)
@@ -72,11 +72,35 @@ class TestDrawOverlay:
         assert (drawn[5, 8:10] == COMPARISON_COLOURS["agreed"]).all()
         assert (drawn[5, 10:13] == COMPARISON_COLOURS["missed"]).all()
 
-    def test_a_wrong_class_is_extra(self):
+    def test_of_many_classes_errors_are_firm_and_the_reference_has_a_white_edge(self):
+        classes = default_classes(3)
         mask, reference = np.zeros((2, 20, 20), np.uint8)
-        mask[5, 5], reference[5, 5] = 1, 2
-        drawn = draw_overlay(GREY, mask, default_classes(3), reference=reference)
-        np.testing.assert_array_equal(drawn[5, 5], COMPARISON_COLOURS["extra"])
+        mask[4:16, 4:16] = 1
+        reference[4:16, 8:18] = 1
+        mask[8:10, 10:12] = 2  # wrong, in the middle of the reference
+        drawn = draw_overlay(GREY, mask, classes, reference=reference, alpha=0.25)
+        right, wrong, other = drawn[13, 12], drawn[10, 5], drawn[9, 11]
+        blend = [np.rint(100 * (1 - alpha) + classes.colours[1].astype(float) * alpha) for alpha in (0.25, 0.75)]
+        np.testing.assert_array_equal(right, blend[0])
+        np.testing.assert_array_equal(wrong, blend[1])
+        np.testing.assert_array_equal(other, np.rint(25 + classes.colours[2] * 0.75))
+        np.testing.assert_array_equal(drawn[10, 16], [100, 100, 100])  # missed: nothing inside the edge
+        np.testing.assert_array_equal(drawn[10, 8], [255, 255, 255])
+        np.testing.assert_array_equal(drawn[10, 17], [255, 255, 255])
+        assert (drawn[10, :4] == 100).all()
+
+    def test_of_many_classes_ignored_pixels_are_not_drawn(self):
+        reference = np.full((20, 20), 255, np.uint8)
+        classes = default_classes(3, ignore_index=255)
+        assert (draw_overlay(GREY, square(), classes, reference=reference) == 100).all()
+
+    def test_one_pixel_of_another_class_is_seen(self):
+        classes = default_classes(3)
+        mask = square()
+        mask[10, 10] = 2
+        drawn = draw_overlay(GREY, mask, classes)
+        np.testing.assert_array_equal(drawn[10, 10], classes.colours[2])
+        np.testing.assert_array_equal(drawn[10, 9], classes.colours[1])  # around it, the edge of the other
 
     def test_ignored_pixels_are_not_drawn(self):
         reference = np.full((20, 20), 255, np.uint8)
@@ -110,6 +134,26 @@ class TestDrawOverlay:
         assert not changed[mask > 0].any()
         assert (with_legend[changed] == (0, 255, 0)).all(axis=1).any()
 
+    @pytest.mark.parametrize("size", [(200, 200), (768, 1024)])
+    def test_the_legend_has_the_classes_in_the_picture(self, size):
+        classes = default_classes(13)
+        mask = np.zeros(size, np.uint8)
+        mask[-20:, -20:], mask[-40:-30, -20:] = 3, 7
+        image = np.full((*size, 3), 100, np.uint8)
+        drawn = draw_overlay(image, mask, classes)
+        legend = (drawn != draw_overlay(image, mask, classes, legend=False)).any(axis=2)
+        shown = {tuple(colour) for colour in drawn[legend].tolist()}
+        held = [class_id for class_id in range(1, 8) if tuple(classes.colours[class_id].tolist()) in shown]
+        assert held == [3, 7]
+        assert 0.005 < legend.mean() < 0.2
+        assert (drawn[legend] > 180).all(axis=1).sum() > 20  # letters
+
+    def test_the_meaning_of_the_colours(self):
+        assert comparison_legend(TWO) == COMPARISON_COLOURS
+        many = comparison_legend(default_classes(3))
+        assert list(many) == ["class_1", "class_2", "reference edge"]
+        assert many["class_1"] == (0x56, 0xB4, 0xE9)
+
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (200, 3)])
     def test_odd_shapes(self, size):
         drawn = draw_overlay(np.zeros((*size, 3), np.uint8), np.ones(size, np.uint8), TWO)
@@ -129,14 +173,22 @@ DEFICIENCIES = {
 }
 
 
-@pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_the_comparison_colours_can_be_told_apart(deficiency):
+def seen_with(deficiency: str, colours) -> np.ndarray:
+    """Lab of colours (N, 3) of 0 to 255, as people with a deficiency see them."""
     from skimage.color import rgb2lab
 
-    fundus = (200, 100, 50)
-    srgb = np.array([*COMPARISON_COLOURS.values(), fundus]) / 255
+    srgb = np.array(colours) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.asarray(DEFICIENCIES[deficiency]).T, 0, 1)
-    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
-    colours = rgb2lab(seen[None])[0]
+    return rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)[None])[0]
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_comparison_colours_can_be_told_apart(deficiency):
+    colours = seen_with(deficiency, [*COMPARISON_COLOURS.values(), (200, 100, 50)])  # the last is a fundus
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 30
+
+
+def test_the_colours_of_twelve_classes_can_be_told_apart():
+    colours = seen_with("none", default_classes(13).colours)
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 25

@@ -279,8 +279,35 @@ def test_what_spoils_a_test_is_warned_of(folder):
     found = evaluate_records(Reading(default_classes(2)), folder.records, IDS, split="test", provenance=told)
     assert any("the threshold was chosen on these very images" in line for line in found.warnings)
     assert any("3 of these images took part" in line for line in found.warnings)
-    found = evaluate_records(Reading(default_classes(3), None), folder.records, IDS)
+    told = {"threshold_chosen_on": "val", "seen_in_training": 1}
+    found = evaluate_records(Reading(default_classes(2)), folder.records, IDS, split="val", provenance=told)
+    (line,) = (line for line in found.warnings if "not a test" in line)
+    assert "its best epoch and its threshold chosen on them" in line
+    assert not any("took part" in line for line in found.warnings)
+    found = evaluate_records(Reading(default_classes(3), None), folder.records, IDS, split="val", warnings=["mine"])
+    assert found.to_json()["warnings"][0] == "mine"
+    assert any("its best epoch chosen on them" in line for line in found.warnings)
     assert any("class_2 is in no reference mask" in line for line in found.warnings)
+
+
+def test_a_class_that_is_hardly_better_than_a_guess_is_not_dead_but_named(folder):
+    # Of 10 pixels 2 are true: marking all gives 4/12 = .333. Marking 5 of them, both true ones too, gives 4/7 = .571;
+    # marking 8 gives 4/10 = .4, hardly better.
+    mask = [[1, 1, 0, 0, 0, 0, 0, 0, 0, 0]]
+    red = np.full((1, 10), 40)
+    red[:, :8] = 200
+    folder.add(red, mask)
+    found = evaluate_records(Reading(default_classes(2)), folder.records, IDS)
+    assert found.dead == ()
+    assert (
+        "foreground is hardly learnt: its pooled Dice is 0.400, and marking every pixel gives 0.333" in found.warnings
+    )
+    learnt = evaluate_records(Reading(default_classes(2), 0.9), folder.records, IDS)
+    assert not any("hardly" in line for line in learnt.warnings)  # never predicted, which is dead
+    red[:, 5:8] = 40
+    folder.records.clear()
+    folder.add(red, mask)
+    assert not any("hardly" in w for w in evaluate_records(Reading(default_classes(2)), folder.records, IDS).warnings)
 
 
 def test_the_threshold_with_the_highest_pooled_dice(folder):

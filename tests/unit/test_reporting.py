@@ -92,7 +92,8 @@ class Outline(HTMLParser):
 def test_everything_of_the_contract_is_there(written):
     evaluation, folder = written
     assert {path.name for path in folder.iterdir()} == {
-        "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "masks", "overlays", "report.html"
+        "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.csv", "masks", "overlays",
+        "report.html",
     }  # fmt: skip
     names = {record.name for record in evaluation.records}
     assert {path.stem for path in (folder / "masks").iterdir()} == names
@@ -157,6 +158,9 @@ def test_a_dead_network_and_a_failed_image_stand_on_top(records, tmp_path):
     assert "foreground is never predicted" in page
     assert "2_mask.png" in page
     assert scores_table(evaluation.to_json()).startswith("DEAD: foreground is never predicted")
+    elsewhere = scores_table(evaluation.to_json(), with_faults=False)
+    assert "never predicted" not in elsewhere
+    assert "2_mask.png" not in elsewhere
     assert len(list((folder / "masks").iterdir())) == 2
 
 
@@ -183,12 +187,30 @@ def test_more_classes_get_an_overview_and_a_confusion(records, tmp_path):
     evaluation = evaluate_records(Red(classes), records(3, 3, second=False), IDS)
     folder = write_evaluation(evaluation, tmp_path / "out")
     assert (folder / "confusion.png").is_file()
+    counts = evaluation.to_json()["confusion"]
+    assert counts == {"classes": ["background", "iris", "pupil"], "counts": evaluation.confusion.tolist()}
+    with (folder / "confusion.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["reference", "background", "iris", "pupil"]
+    assert [[row[0], *map(int, row[1:])] for row in rows] == [
+        [name, *pixels] for name, pixels in zip(counts["classes"], counts["counts"], strict=True)
+    ]
+    assert sum(sum(pixels) for pixels in counts["counts"]) == sum(
+        row["pixels"] for row in evaluation.image_rows() if row["class_id"] == 1
+    )
     text = " ".join(Outline((folder / "report.html").read_text(encoding="utf-8")).words)
     assert "mean, with background" in text
     assert "Share of iris" in text
     assert "2nd observer" not in text
+    assert "reference edge" in text
+    assert "extra" not in text
     table = scores_table(evaluation.to_json())
     assert "IoU, with background (mIoU)" in table
+    lines = {line.split("  ")[0]: line.split() for line in table.splitlines()}
+    scores = evaluation.to_json()["classes"][1]
+    assert lines["pupil"][1] == f"{scores['dice']['pooled']:.4f}"
+    assert f"{scores['iou']['pooled']:.4f}" in lines["pupil"]
+    assert {"iris", "pupil", "background"} < set(lines)
     assert "best one on these images" not in table
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import threading
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocuseg.classes import default_classes
+from ocuseg.classes import default_classes, parse_classes
 from ocuseg.errors import ImageError, ModelError, OutputError, UsageError
 from ocuseg.geometry import Preprocessing
 from ocuseg.images import write_image, write_mask
@@ -16,6 +17,8 @@ from ocuseg.prediction import Predictor
 from ocuseg.prediction.results import output_names, predict_files
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), multiple=4)
+
+HEADER = "image,class_id,class,pixels,share_of_image,parent,share_of_parent\n"
 
 
 def predictor_of(num_classes: int = 2, network=None) -> Predictor:
@@ -62,9 +65,9 @@ def test_a_mask_per_image_is_written_with_a_palette_that_can_be_seen(tmp_path):
         assert (outcome.written, outcome.error) == ((tmp_path / "out" / f"{index}.png",), None)
         with Image.open(outcome.written[0]) as mask:
             assert mask.mode == "P"
-            assert mask.getpalette()[:6] == [0, 0, 0, 0xE6, 0x9F, 0x00]
+            assert mask.getpalette()[:6] == [0, 0, 0, 0x56, 0xB4, 0xE9]
             assert np.array_equal(np.asarray(mask), picture(12, 20, index)[..., 0] > 127)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{index}.png" for index in range(9)]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [f"{index}.png" for index in range(9)]
 
 
 def test_probabilities_and_overlays_on_request(tmp_path):
@@ -98,7 +101,7 @@ def test_a_bad_image_is_an_outcome_and_the_rest_is_done(tmp_path, position):
     assert [bool(outcome.error) for outcome in outcomes] == [index == position for index in range(4)]
     assert isinstance(outcomes[position].error, ImageError)
     assert f"{position}.png" in str(outcomes[position].error)
-    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted({*"0123"} - {str(position)})
+    assert sorted(path.stem for path in (tmp_path / "out").glob("*.png")) == sorted({*"0123"} - {str(position)})
 
 
 def test_one_image_too_large_for_the_memory_is_an_outcome(tmp_path):
@@ -175,8 +178,105 @@ def test_a_mask_that_was_not_predicted_is_never_lost(tmp_path):
     (out / "1.png").write_text("no mask at all")
     with pytest.raises(OutputError, match=r"1\.png: was not written"):
         predict_files(predictor_of(), paths, out)
-    assert sorted(path.name for path in out.iterdir()) == ["1.bak", "1.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["1.bak", "1.png", "areas.csv"]
     assert (out / "1.bak").read_bytes() == by_hand
+
+
+class TestAreas:
+    """What `areas.csv` says of each mask, and that it is true whatever was predicted before."""
+
+    LENS = parse_classes(
+        [
+            {"id": 0, "name": "background"},
+            {"id": 1, "name": "clear lens"},
+            {"id": 2, "name": "cataract", "parent": "clear lens"},
+        ]
+    )
+
+    @staticmethod
+    def table(out: Path) -> dict[str, list[str]]:
+        """The pixels of all classes by image; other columns are as `Result.areas` says."""
+        with (out / "areas.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["image"] for row in rows] == sorted(row["image"] for row in rows)
+        return {row["image"]: [r["pixels"] for r in rows if r["image"] == row["image"]] for row in rows}
+
+    def lens(self) -> Predictor:
+        """One that calls a pixel what its brightest colour says: red background, green clear lens, blue cataract."""
+        return Predictor(lambda images: 8 * images, classes=self.LENS, preprocessing=PLAIN)
+
+    def eye(self, folder: Path, name: str, cataract_px: int) -> Path:
+        """10 x 10 px: 60 background, 40 lens, of which `cataract_px` are cloudy."""
+        image = np.zeros((100, 3), np.uint8)
+        image[:60, 0] = image[60 : 100 - cataract_px, 1] = image[100 - cataract_px :, 2] = 255
+        folder.mkdir(exist_ok=True)
+        return write_image(folder / name, image.reshape(10, 10, 3))
+
+    def test_cataract_is_a_share_of_the_whole_lens(self, tmp_path):
+        (outcome,) = predict_files(self.lens(), [self.eye(tmp_path, "eye.png", 10)], tmp_path / "out")
+        assert (tmp_path / "out" / "areas.csv").read_text(encoding="utf-8") == (
+            "image,class_id,class,pixels,share_of_image,parent,share_of_parent\n"
+            "eye,0,background,60,0.6,,\n"
+            "eye,1,clear lens,30,0.3,,\n"
+            "eye,2,cataract,10,0.1,clear lens,0.25\n"
+        )
+        assert list(outcome.areas) == self.lens()(tmp_path / "eye.png").areas()
+
+    def test_without_a_lens_the_share_is_undefined(self, tmp_path):
+        image = np.zeros((4, 4, 3), np.uint8)
+        image[..., 0] = 255
+        assert self.lens()(image).areas()[2] == {
+            "image": "image", "class_id": 2, "class": "cataract", "pixels": 0, "share_of_image": 0.0,
+            "parent": "clear lens", "share_of_parent": None,
+        }  # fmt: skip
+
+    def test_two_classes_have_one_row(self):
+        (row,) = predictor_of()(picture(12, 20)).areas("left")
+        assert (row["image"], row["class_id"]) == ("left", 1)
+        assert row["pixels"] == (picture(12, 20)[..., 0] > 127).sum()
+
+    def test_a_second_run_replaces_its_own_images_alone(self, tmp_path):
+        out = tmp_path / "out"
+        first = [self.eye(tmp_path, "b.png", 4), self.eye(tmp_path, "c.png", 8)]
+        list(predict_files(self.lens(), first, out))
+        assert self.table(out) == {"b": ["60", "36", "4"], "c": ["60", "32", "8"]}
+        list(predict_files(self.lens(), [self.eye(tmp_path, "a.png", 0), self.eye(tmp_path, "c.png", 40)], out))
+        assert self.table(out) == {"a": ["60", "40", "0"], "b": ["60", "36", "4"], "c": ["60", "0", "40"]}
+
+    def test_the_rows_of_a_mask_that_stays_because_its_image_is_bad_stay(self, tmp_path):
+        out, path = tmp_path / "out", self.eye(tmp_path, "a.png", 4)
+        list(predict_files(self.lens(), [path], out))
+        path.write_bytes(b"no image")
+        list(predict_files(self.lens(), [path, self.eye(tmp_path, "b.png", 8)], out))
+        assert self.table(out) == {"a": ["60", "36", "4"], "b": ["60", "32", "8"]}
+
+    def test_where_no_mask_could_be_written_there_is_no_table(self, tmp_path):
+        (tmp_path / "a.png").write_bytes(b"no image")
+        list(predict_files(self.lens(), [tmp_path / "a.png"], tmp_path / "out"))
+        assert not (tmp_path / "out" / "areas.csv").exists()
+
+    def test_an_interrupted_run_leaves_no_row_of_a_mask_that_it_may_have_replaced(self, tmp_path):
+        out = tmp_path / "out"
+        paths = [self.eye(tmp_path, f"{name}.png", 4) for name in "abcdefgh"]
+        list(predict_files(self.lens(), paths, out))
+        for path in paths:
+            self.eye(tmp_path, path.name, 8)
+        outcomes = predict_files(self.lens(), paths, out)
+        next(outcomes)
+        assert self.table(out) == {}  # and so it is after a power cut
+        outcomes.close()
+        assert self.table(out) == {"a": ["60", "32", "8"]}
+
+    @pytest.mark.parametrize("content", ["image,dice\neye,0.9\n", "", "\0", HEADER + "eye,1,lens\n"])
+    def test_a_table_of_somebody_else_is_never_lost(self, tmp_path, content):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "areas.csv").write_text(content)
+        with pytest.raises(
+            OutputError, match=r"areas\.csv: was not written by 'ocuseg predict' and would be lost; give"
+        ):
+            predict_files(self.lens(), [self.eye(tmp_path, "eye.png", 4)], tmp_path / "out")
+        assert (tmp_path / "out" / "areas.csv").read_text() == content
+        assert not (tmp_path / "out" / "eye.png").exists()
 
 
 def test_wrong_requests(tmp_path):

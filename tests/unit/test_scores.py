@@ -12,8 +12,8 @@ from ocuseg.evaluation.scores import (
     level_scores,
     mask_scores,
     merged_for_intervals,
-    shares_of_parent,
 )
+from ocuseg.metrics import shares_of_parent
 from ocuseg.metrics.intervals import bootstrap_weights
 from ocuseg.metrics.ranking import auc
 

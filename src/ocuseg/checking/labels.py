@@ -42,6 +42,7 @@ class Labels:
     def strays(self, mask: MaskScan) -> tuple[str, str, str] | None:
         """Return (expected, found, remedy) for the values that fit no class, None where all fit."""
         assert self.encoding is not None
+        assert self.classes is not None
         strays = {value: n for value, n in mask.counts.items() if self._id(mask, value) is None}
         if not strays:
             return None
@@ -53,7 +54,7 @@ class Labels:
         total = mask.size[0] * mask.size[1]
         if self.encoding.kind == "colours":
             in_colour = {_colour(mask, value): n for value, n in strays.items()}
-            text = f"{describe_strays(in_colour, total)} ({describe_nearest(in_colour, known)}"
+            text = f"{describe_strays(in_colour, total)} ({describe_nearest(in_colour, known, self.classes.names)}"
             found, _, remedy = text.rpartition("; ")
             return expected, found, remedy
         numbers = sorted(value for value in strays if isinstance(value, int))

@@ -170,8 +170,8 @@ def _by_colour(
         table = _colour_table(classes)
         strays = {value: count for value, count in counts.items() if value not in table}
         if sum(strays.values()) > total / 2:
-            what = f"hold {describe_strays(strays, total)}, the colours of no class ({describe_nearest(strays, table)}"
-            raise DataError(f"{where}: {what}")
+            nearest = describe_nearest(strays, table, classes.names)
+            raise DataError(f"{where}: hold {describe_strays(strays, total)}, the colours of no class ({nearest}")
         return MaskEncoding("colours", tuple(table.items())), _or_default(classes, len(classes), ignored)
     main = [value for value, count in counts.items() if count >= _STRAY_SHARE * total]
     if len(main) == 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ocuseg.classes import Classes
@@ -20,12 +20,16 @@ def describe_strays(strays: Mapping[Any, int], total: int) -> str:
     return f"{noun} {list_values(values)} in {_percent(sum(strays.values()) / total)} of the pixels"
 
 
-def describe_nearest(strays: Mapping[Any, int], known: Mapping[Value, int]) -> str:
-    """Return which class's colour is nearest to the commonest stray colour, a closing bracket and the remedy."""
+def describe_nearest(strays: Mapping[Any, int], known: Mapping[Value, int], names: Sequence[str] = ()) -> str:
+    """Return which class's colour is nearest to the commonest stray colour, a closing bracket and the remedy.
+
+    `names` are those of the classes by id, where they are known.
+    """
     worst = max(strays, key=lambda value: strays[value])
     near = min(known, key=lambda value: _distance(value, worst))
+    name = f" {names[known[near]]}" if known[near] < len(names) else ""
     return (
-        f"nearest to {show_value(worst)} is {show_value(near)}, class {known[near]}); correct the mask or give "
+        f"nearest to {show_value(worst)} is {show_value(near)}, class {known[near]}{name}); correct the mask or give "
         f"'mask_values: {{\"{show_value(worst)}\": {known[near]}}}'"
     )
 

@@ -9,6 +9,7 @@ from ocuseg.evaluation.scoring import (
     PredictorLike,
     ThresholdChoice,
     choose_threshold,
+    evaluate_folds,
     evaluate_records,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "PredictorLike",
     "ThresholdChoice",
     "choose_threshold",
+    "evaluate_folds",
     "evaluate_records",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ocuseg.errors import DataError, UsageError
+from ocuseg.evaluation.cautions import few_units
 from ocuseg.metrics.intervals import holm, paired_difference
 
 __all__ = ["COMPARED", "ComparedScore", "Comparison", "compare"]
@@ -20,6 +21,7 @@ COMPARED = ("dice", "auc", "nsd_1px", "hd95_px", "cldice")
 """The scores that are compared where both evaluations have them; more can be asked for, each costs power."""
 
 _LOWER_IS_BETTER = ("hd95_px",)
+_MEAN = "mean"
 _TEXT_COLUMNS = ("image", "group", "class")
 
 
@@ -27,11 +29,12 @@ _TEXT_COLUMNS = ("image", "group", "class")
 class ComparedScore:
     """One score of one class in two evaluations, paired by image.
 
-    `mean_a` and `mean_b` are over the images where both are defined; `difference` is a - b; `p_holm` is corrected for
-    all rows of the comparison. `verdict` is `a is better`, `b is better` or `no difference`.
+    `class_id` is None for the mean over the foreground classes, taken in each image. `mean_a` and `mean_b` are over the
+    images where both are defined; `difference` is a - b; `p_holm` is corrected for all rows of the comparison.
+    `verdict` is `a is better`, `b is better` or `no difference`.
     """
 
-    class_id: int
+    class_id: int | None
     class_name: str
     score: str
     mean_a: float | None
@@ -69,8 +72,9 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
     """Return the differences a - b between two evaluations of the same images.
 
     Each is a folder with `metrics.json` and `per_image.csv`, that `metrics.json` itself, or a run with one evaluation.
-    The mean difference over images has a 95 % bootstrap interval over persons, eyes or videos, and a Wilcoxon
-    signed-rank test, corrected by Holm over all rows. Where the interval holds 0, it is called no difference.
+    With several foreground classes their mean Dice is compared too; the background is not. The mean difference over
+    images has a 95 % bootstrap interval over persons, eyes or videos, and a Wilcoxon signed-rank test, corrected by
+    Holm over all rows. Where the interval holds 0, it is called no difference.
 
     Raises UsageError for a path or score that is not there; DataError where the images, their reference masks or the
     regions differ, or a file is damaged.
@@ -83,7 +87,9 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
     wanted = [name for name in COMPARED if name in available] if scores is None else list(scores)
     if unknown := [name for name in wanted if name not in available]:
         raise UsageError(f"the score {unknown[0]!r} is not in both evaluations; give some of {', '.join(available)}")
-    classes = {row["class_id"]: row["class"] for row in rows_a.values()}
+    _add_means(rows_a)
+    _add_means(rows_b)
+    classes = {row["class_id"]: row["class"] for row in rows_a.values() if row["class_id"] != "0"}
     compared = [
         _compared(class_id, name, score, rows_a, rows_b)
         for class_id, name in classes.items()
@@ -98,10 +104,25 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
     names = [str(metrics.get("model") or path) for metrics, path in ((metrics_a, a), (metrics_b, b))]
     if names[0] == names[1]:
         names = [str(a), str(b)]
-    return Comparison(names[0], names[1], len({key[0] for key in rows_a}), rows, _notes(metrics_a, metrics_b))
+    notes = _notes(metrics_a, metrics_b) + tuple(few_units(max((row.groups for row in rows), default=0)))
+    return Comparison(names[0], names[1], len({key[0] for key in rows_a}), rows, notes)
 
 
 Rows = dict[tuple[str, str], dict[str, str]]
+
+
+def _add_means(rows: Rows) -> None:
+    """Add to each image of several foreground classes a row with the mean of their defined Dice."""
+    by_image: dict[str, list[dict[str, str]]] = {}
+    for (image, class_id), row in rows.items():
+        if class_id != "0":
+            by_image.setdefault(image, []).append(row)
+    for image, own in by_image.items():
+        if len(own) > 1:
+            scores = [float(row["dice"]) for row in own if row.get("dice")]
+            mean = str(sum(scores) / len(scores)) if scores else ""
+            texts = {"image": image, "group": own[0]["group"], "class_id": _MEAN, "class": "mean, foreground"}
+            rows[image, _MEAN] = {**dict.fromkeys(own[0], ""), **texts, "dice": mean}
 
 
 def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) -> ComparedScore:
@@ -115,7 +136,7 @@ def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) 
     if found.differs:
         verdict = "a is better" if (found.mean > 0) != (score in _LOWER_IS_BETTER) else "b is better"
     return ComparedScore(
-        class_id=int(class_id),
+        class_id=None if class_id == _MEAN else int(class_id),
         class_name=name,
         score=score,
         mean_a=_number(values[0][both].mean()) if both.any() else None,

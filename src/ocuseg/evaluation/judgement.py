@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from ocuseg.metrics import counts_of, dice
 
-__all__ = ["guess_dice", "judge_dead"]
+__all__ = ["DEAD_REMEDY", "guess_dice", "judge_dead"]
+
+DEAD_REMEDY = "look at masks and curves.png, then try more epochs, another learning_rate, a Dice loss or class_weights"
+"""What to do about a dead class, for the end of a sentence."""
 
 # An untrained network ranks pixels by brightness alone and can reach this on vessels, which are dark.
 _NO_BETTER_AUC = 0.55

@@ -13,6 +13,12 @@ from ocuseg.classes import Classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError
 from ocuseg.evaluation.cases import RegionRule
+from ocuseg.evaluation.cautions import (
+    cautions_about_classes,
+    cautions_about_images,
+    cautions_about_origin,
+    few_units,
+)
 from ocuseg.evaluation.counting import MaskCounts
 from ocuseg.evaluation.judgement import judge_dead
 from ocuseg.evaluation.measuring import Measured, PackedMask
@@ -26,20 +32,26 @@ from ocuseg.evaluation.scores import (
     level_scores,
     mask_scores,
     merged_for_intervals,
-    number,
-    shares_of_parent,
+    oracle_gap,
 )
 from ocuseg.index.records import Record
-from ocuseg.metrics import LEVELS, Counts, counts_of, dice, mean_foreground, sweep
+from ocuseg.metrics import (
+    LEVELS,
+    Counts,
+    counts_of,
+    dice,
+    listed_ids,
+    mean_foreground,
+    number,
+    shares_of_parent,
+    sweep,
+)
 from ocuseg.metrics.ranking import auc
 
 __all__ = ["METRIC_RULE", "THRESHOLDS", "Evaluation", "Scorecard"]
 
 METRIC_RULE = "ocuseg metric rule 1"
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
-
-# With fewer independent units a percentile interval covers clearly less than it says.
-_FEW_UNITS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +93,11 @@ class Evaluation:
 
         Two classes have one row per image, that of class 1; of more classes the background has one too.
         """
-        ids = range(1, 2) if len(self.classes) == 2 else range(len(self.classes))
         parts = [shares_of_parent(areas, self.classes) for areas in (self.areas_reference, self.areas_prediction)]
         pixels = self.areas_reference.sum(axis=1)
         rows = []
         for index, record in enumerate(self.records):
-            for class_id in ids:
+            for class_id in listed_ids(self.classes):
                 row: dict[str, Any] = {"image": record.name, "group": record.group or ""}
                 row |= {"class_id": class_id, "class": self.classes.names[class_id], "pixels": int(pixels[index])}
                 row["reference_px"] = int(self.areas_reference[index, class_id])
@@ -116,12 +127,18 @@ class Scorecard:
     """Collects what was measured, in bounded memory, and gives the Evaluation at the end."""
 
     def __init__(
-        self, classes: Classes, encoding: MaskEncoding, region: RegionRule, failures: Iterable[str] = ()
+        self,
+        classes: Classes,
+        encoding: MaskEncoding,
+        region: RegionRule,
+        failures: Iterable[str] = (),
+        warnings: Iterable[str] = (),
     ) -> None:
         self._classes = classes
         self._encoding = encoding
         self._region = region
         self._failures = list(failures)
+        self._notes = list(warnings)
         self._measured: list[Measured] = []
         self._histograms = np.zeros((classes.out_channels, 2, LEVELS), dtype=np.int64)
         self._confidence = np.zeros((2, LEVELS), dtype=np.int64)
@@ -169,12 +186,20 @@ class Scorecard:
             np.concatenate([np.full((len(values), 1), np.nan), values], axis=1)
             for values in (levels.auc, levels.average_precision)
         )
-        warnings = self._warnings(confusion, provenance)
+        warnings = self._warnings(confusion, scores["classes"], dead, provenance)
         header = self._header(provenance, threshold, tally.groups)
-        header |= {"dead": list(dead), "warnings": list(warnings), "failures": list(self._failures)}
-        gap = None if threshold is None else _oracle_gap(swept, scores["classes"][0]["dice"]["pooled"])
+        header |= {"dead": list(dead), "warnings": warnings, "failures": list(self._failures)}
+        table_of_counts = {"classes": list(self._classes.names), "counts": confusion.tolist()}
+        gap = None if threshold is None else oracle_gap(swept, THRESHOLDS, scores["classes"][0]["dice"]["pooled"])
         return Evaluation(
-            metrics={**header, **scores, "calibration": calibration, "oracle_gap": gap, "second_observer": second},
+            metrics={
+                **header,
+                **scores,
+                "confusion": table_of_counts,
+                "calibration": calibration,
+                "oracle_gap": gap,
+                "second_observer": second,
+            },
             classes=self._classes,
             records=tuple(item.record for item in self._measured),
             encoding=self._encoding,
@@ -188,7 +213,7 @@ class Scorecard:
             packed_masks=tuple(item.prediction for item in self._measured),
             failures=tuple(self._failures),
             dead=dead,
-            warnings=warnings,
+            warnings=tuple(warnings),
         )
 
     def _second_observer(self, tally: MaskTally) -> tuple[dict[str, Any] | None, NDArray[np.float64] | None]:
@@ -233,31 +258,22 @@ class Scorecard:
             },
         }
 
-    def _warnings(self, confusion: NDArray[np.int64], provenance: Mapping[str, Any]) -> tuple[str, ...]:
-        lines = []
-        images, bounded = len(self._measured), sum(item.has_field_of_view for item in self._measured)
-        if 0 < bounded < images:
-            lines.append(f"{images - bounded} of {images} images have no field of view: there every pixel counts")
-        elif self._region == "image" and any(item.record.field_of_view for item in self._measured):
-            lines.append(
-                "every pixel counts, also outside the field of view: that raises accuracy, specificity and AUC, and "
-                "the scores compare with no others"
-            )
-        for index, name in enumerate(self._classes.names):
-            if index > 0 and not confusion[index].any():
-                lines.append(f"{name} is in no reference mask: most of its scores are undefined")
-        if seen := provenance.get("seen_in_training"):
-            lines.append(f"{seen} of these images took part in making the model: for them this is no test")
-        if provenance.get("threshold_chosen_on") == provenance.get("split") is not None:
-            lines.append(f"the threshold was chosen on these very images ({provenance['split']}): scores are too good")
-        units = len({_group(item.record) for item in self._measured})
-        if units == 1:
-            lines.append("all scores come from a single image, person, eye or video: there are no intervals")
-        elif units < _FEW_UNITS:
-            lines.append(
-                f"the intervals rest on only {units} independent images, persons, eyes or videos: they are rough"
-            )
-        return tuple(lines)
+    def _warnings(
+        self,
+        confusion: NDArray[np.int64],
+        rows: list[dict[str, Any]],
+        dead: Sequence[str],
+        provenance: Mapping[str, Any],
+    ) -> list[str]:
+        bounded = sum(item.has_field_of_view for item in self._measured)
+        left_aside = self._region == "image" and any(item.record.field_of_view for item in self._measured)
+        return [
+            *self._notes,
+            *cautions_about_images(len(self._measured), bounded, is_whole_image_asked=left_aside),
+            *cautions_about_classes(confusion, rows, dead),
+            *cautions_about_origin(provenance),
+            *few_units(len({_group(item.record) for item in self._measured})),
+        ]
 
 
 def _tally(counts: Sequence[MaskCounts], records: Sequence[Record]) -> MaskTally:
@@ -274,16 +290,3 @@ def _tally(counts: Sequence[MaskCounts], records: Sequence[Record]) -> MaskTally
 def _group(record: Record) -> str:
     """What the bootstrap draws: the person, eye or video, or the image itself where none is known."""
     return record.name if record.group is None else f"group {record.group}"
-
-
-def _oracle_gap(swept: Counts, chosen: float | None) -> dict[str, float | None] | None:
-    """How much the best threshold on these very images would have added to the pooled Dice; never below 0."""
-    scores = dice(swept)[0]
-    if chosen is None or np.isnan(scores).all():
-        return None
-    best = int(np.nanargmax(scores))
-    return {
-        "threshold": THRESHOLDS[best],
-        "dice_pooled": number(scores[best]),
-        "gap": number(max(0.0, float(scores[best]) - chosen)),
-    }

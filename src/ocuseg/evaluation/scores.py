@@ -13,15 +13,18 @@ from ocuseg.classes import Classes
 from ocuseg.evaluation.counting import TOLERANCES_PX
 from ocuseg.metrics import (
     LEVELS,
+    Counts,
     counts_of,
     dice,
     iou,
     mean_all,
     mean_defined,
     mean_foreground,
+    number,
     pixel_accuracy,
     precision,
     recall,
+    shares_of_parent,
     specificity,
 )
 from ocuseg.metrics.borders import BorderCounts, nsd
@@ -41,8 +44,7 @@ __all__ = [
     "level_scores",
     "mask_scores",
     "merged_for_intervals",
-    "number",
-    "shares_of_parent",
+    "oracle_gap",
     "tolerance_key",
 ]
 
@@ -186,23 +188,20 @@ def image_table(tally: MaskTally) -> dict[str, Numbers]:
     return table
 
 
-def shares_of_parent(areas: NDArray[Any], classes: Classes) -> Numbers:
-    """Return for areas (..., C) the share of each class in the class it is a part of, (..., C).
+def oracle_gap(swept: Counts, thresholds: Sequence[float], chosen: float | None) -> dict[str, float | None] | None:
+    """Return how much the best threshold on these very images would have added to the pooled Dice; never below 0.
 
-    The area of a parent includes that of all its parts. NaN for classes without a parent and where it has no area.
+    `swept` counts are (1, T) for T `thresholds`, `chosen` is the pooled Dice that was reached. None where undefined.
     """
-    whole = np.array(areas, dtype=np.float64)
-    parents = {item.id: classes.names.index(item.parent) for item in classes.items if item.parent is not None}
-    for part in parents:
-        above, seen = parents.get(part), {part}
-        while above is not None and above not in seen:
-            whole[..., above] += areas[..., part]
-            seen.add(above)
-            above = parents.get(above)
-    shares = np.full(whole.shape, np.nan)
-    for part, parent in parents.items():
-        np.divide(whole[..., part], whole[..., parent], out=shares[..., part], where=whole[..., parent] > 0)
-    return shares
+    scores = dice(swept)[0]
+    if chosen is None or np.isnan(scores).all():
+        return None
+    best = int(np.nanargmax(scores))
+    return {
+        "threshold": thresholds[best],
+        "dice_pooled": number(scores[best]),
+        "gap": number(max(0.0, float(scores[best]) - chosen)),
+    }
 
 
 def foreground(array: NDArray[Any]) -> NDArray[Any]:
@@ -213,11 +212,6 @@ def foreground(array: NDArray[Any]) -> NDArray[Any]:
 def tolerance_key(tolerance_px: int) -> str:
     """Return the key of an NSD in `metrics.json`: `nsd` at 1 px, `nsd_2px` at 2 px."""
     return "nsd" if tolerance_px == 1 else f"nsd_{tolerance_px}px"
-
-
-def number(value: Any) -> float | None:
-    """Return a score for JSON: six decimals, None where it is undefined."""
-    return None if np.isnan(value) else round(float(value), 6)
 
 
 def _add_areas(rows: list[dict[str, Any]], pooled: NDArray[np.int64], classes: Classes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "PredictorLike",
     "ThresholdChoice",
     "choose_threshold",
+    "evaluate_folds",
     "evaluate_records",
 ]
 
@@ -53,6 +55,7 @@ def evaluate_records(
     threads: bool | Literal["auto"] = "auto",
     provenance: Mapping[str, Any] | None = None,
     failures: Iterable[str] = (),
+    warnings: Iterable[str] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
@@ -61,26 +64,74 @@ def evaluate_records(
     `region` `image` counts every pixel, `field_of_view` those inside, where a record has one; ignored pixels never
     count. `threads` `auto` measures centrelines and components where there are two classes and the first masks are
     thread-like. `provenance` goes into the JSON as it is (`model`, `model_hash`, `data_hash`, `threshold_chosen_on`);
-    `failures` are lines about images that were left out before. `workers` counts beside the network;
-    `progress(done, total)` is called after each image.
+    `failures` are lines about images that were left out before, `warnings` lines about anything else that a reader
+    must know. `workers` counts beside the network; `progress(done, total)` is called after each image.
 
     Raises UsageError for an unknown region, DataError where no image can be scored. An image that cannot be read
     becomes one of the failures.
     """
-    where = _region_rule(region)
     if not records:
         raise DataError(f"there are no images to score{f' in the split {split}' if split else ''}; name another split")
+    where = _region_rule(region)
     with_threads = _has_threads(records, encoding, len(predictor.classes)) if threads == "auto" else threads
     rules = MeasuringRules(where, borders, with_threads, second_observer)
-    card = Scorecard(predictor.classes, encoding, where, failures)
-    at_once = workers or min(usable_cores(), _MOST_WORKERS)
-    for done, item in enumerate(measure_records(predictor, records, encoding, rules, workers=at_once), start=1):
-        card.add(item)
-        if progress is not None:
-            progress(done, len(records))
+    card = Scorecard(predictor.classes, encoding, where, failures, warnings)
+    _take_all(card, predictor, records, encoding, rules, workers, progress)
     return card.evaluation(
         {"model": getattr(predictor, "name", None), "split": split, **(provenance or {})}, threshold=predictor.threshold
     )
+
+
+def evaluate_folds(
+    folds: Iterable[tuple[PredictorLike, Sequence[Record]]],
+    encoding: MaskEncoding,
+    *,
+    split: str,
+    provenance: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+) -> Evaluation:
+    """Return the scores of all images of a cross-validation, each predicted by the predictor of its own fold.
+
+    Each predictor decides with its own threshold; `metrics` then has `threshold` None and all of them as `thresholds`.
+    Counts and histograms of all folds are pooled, and intervals drawn, as those of one model. Everything is measured
+    that `evaluate_records` measures by default. `folds` may be a generator, so that one predictor is open at a time.
+
+    Raises DataError where no image can be scored.
+    """
+    card: Scorecard | None = None
+    rules = MeasuringRules("field_of_view", borders=True, threads=False, second_observer=True)
+    thresholds: list[float | None] = []
+    for predictor, records in folds:
+        if card is None:
+            rules = replace(rules, threads=_has_threads(records, encoding, len(predictor.classes)))
+            card = Scorecard(predictor.classes, encoding, rules.region)
+        thresholds.append(predictor.threshold)
+        _take_all(card, predictor, records, encoding, rules, workers)
+    if card is None:
+        raise DataError("there are no folds to score; train them first")
+    chosen = [threshold for threshold in thresholds if threshold is not None]
+    facts = {"split": split, **(provenance or {})} | ({"thresholds": chosen} if chosen else {})
+    evaluation = card.evaluation(facts, threshold=None)
+    if chosen:
+        evaluation.metrics["decision"] = "threshold of each fold"
+    return evaluation
+
+
+def _take_all(
+    card: Scorecard,
+    predictor: PredictorLike,
+    records: Sequence[Record],
+    encoding: MaskEncoding,
+    rules: MeasuringRules,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    at_once = workers or min(usable_cores(), _MOST_WORKERS)
+    measured = measure_records(predictor, records, encoding, rules, workers=at_once)
+    for done, item in enumerate(measured, start=1):
+        card.add(item)
+        if progress is not None:
+            progress(done, len(records))
 
 
 def choose_threshold(

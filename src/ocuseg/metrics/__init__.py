@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocuseg.metrics.areas import AREA_COLUMNS, area_rows, class_areas, listed_ids, shares_of_parent
 from ocuseg.metrics.borders import BorderCounts, border_counts, nsd
 from ocuseg.metrics.intervals import (
     PairedDifference,
@@ -25,6 +26,7 @@ from ocuseg.metrics.overlap import (
     mean_all,
     mean_defined,
     mean_foreground,
+    number,
     pixel_accuracy,
     precision,
     quantise,
@@ -37,11 +39,13 @@ from ocuseg.metrics.ranking import auc, average_precision, brier_score, calibrat
 from ocuseg.metrics.threads import ThreadCounts, cldice, thread_counts
 
 __all__ = [
+    "AREA_COLUMNS",
     "LEVELS",
     "BorderCounts",
     "Counts",
     "PairedDifference",
     "ThreadCounts",
+    "area_rows",
     "auc",
     "average_precision",
     "best_threshold",
@@ -49,6 +53,7 @@ __all__ = [
     "border_counts",
     "brier_score",
     "calibration_error",
+    "class_areas",
     "cldice",
     "confusion_matrix",
     "counts_of",
@@ -58,17 +63,20 @@ __all__ = [
     "interval_of_pooled",
     "iou",
     "level_histogram",
+    "listed_ids",
     "mean_all",
     "mean_defined",
     "mean_foreground",
     "merge_levels",
     "nsd",
+    "number",
     "paired_difference",
     "percentile_interval",
     "pixel_accuracy",
     "precision",
     "quantise",
     "recall",
+    "shares_of_parent",
     "specificity",
     "sum_by_group",
     "sweep",

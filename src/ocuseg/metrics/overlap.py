@@ -26,6 +26,8 @@ __all__ = [
     "mean_all",
     "mean_defined",
     "mean_foreground",
+    "number",
+    "occurrences",
     "pixel_accuracy",
     "precision",
     "quantise",
@@ -75,7 +77,7 @@ def confusion_matrix(
         return np.array([[reference.size - tp - fn - fp, fp], [fn, tp]], dtype=np.int64)
     small = np.min_scalar_type(num_classes * num_classes - 1)
     codes = reference.astype(small) * small.type(num_classes) + prediction.astype(small, copy=False)
-    return _occurrences(codes, num_classes * num_classes).reshape(num_classes, num_classes)
+    return occurrences(codes, num_classes * num_classes).reshape(num_classes, num_classes)
 
 
 def counts_of(confusion: NDArray[np.int64]) -> Counts:
@@ -182,7 +184,7 @@ def level_histogram(
     is_positive = is_positive.astype(bool, copy=False)
     if region is not None:
         levels, is_positive = levels[region], is_positive[region]
-    everything, positives = _occurrences(levels, LEVELS), _occurrences(levels[is_positive], LEVELS)
+    everything, positives = occurrences(levels, LEVELS), occurrences(levels[is_positive], LEVELS)
     return np.stack([everything - positives, positives])
 
 
@@ -212,6 +214,21 @@ def best_threshold(histogram: NDArray[np.int64], thresholds: Sequence[float] = _
     return min(ties, key=lambda threshold: (round(abs(threshold - 0.5), 9), threshold)), best
 
 
+def number(value: Any) -> float | None:
+    """Return a score for JSON and CSV: six decimals, None where it is undefined."""
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def occurrences(codes: NDArray[Any], length: int) -> NDArray[np.int64]:
+    """Return how often each of the whole numbers 0 to `length` - 1 occurs in `codes`, (length,) int64."""
+    # bincount widens its input to 64 bits; in pieces that stay in the cache this is twice as fast and needs no memory.
+    flat, piece = codes.ravel(), max(1 << 16, 8 * length)
+    total = np.zeros(length, dtype=np.int64)
+    for start in range(0, flat.size, piece):
+        total += np.bincount(flat[start : start + piece], minlength=length)
+    return total
+
+
 def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Scores:
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     score = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
@@ -234,12 +251,3 @@ def _require_ids(mask: NDArray[Any], num_classes: int, name: str) -> None:
     for extreme in (int(mask.min()), int(mask.max())) if mask.size else ():
         if not 0 <= extreme < num_classes:
             raise ValueError(f"the {name} holds the id {extreme} of {num_classes} classes; leave it out of the region")
-
-
-def _occurrences(codes: NDArray[Any], length: int) -> NDArray[np.int64]:
-    # bincount widens its input to 64 bits; in pieces that stay in the cache this is twice as fast and needs no memory.
-    flat, piece = codes.ravel(), max(1 << 16, 8 * length)
-    total = np.zeros(length, dtype=np.int64)
-    for start in range(0, flat.size, piece):
-        total += np.bincount(flat[start : start + piece], minlength=length)
-    return total

@@ -18,7 +18,7 @@ from ocuseg.drawing import draw_overlay
 from ocuseg.errors import ModelError, UsageError
 from ocuseg.geometry import Placement, Preprocessing, flips, normalise, pad_to_multiple, place, tile_weights, tiles
 from ocuseg.images import read_image
-from ocuseg.metrics import quantise, threshold_level
+from ocuseg.metrics import area_rows, quantise, threshold_level
 from ocuseg.runtime import open_runtime
 
 __all__ = ["ImageLike", "Predictor", "Result", "decide", "open_predictor"]
@@ -53,6 +53,15 @@ class Result:
     ) -> NDArray[np.uint8]:
         """Return the image (H', W, 3) with the mask drawn on it, or with how it compares with a reference."""
         return draw_overlay(self.image, self.mask, self.classes, reference=reference, region=region)
+
+    def areas(self, image: str | None = None) -> list[dict[str, Any]]:
+        """Return a row for each class, as `areas.csv` has them: pixels, share of the image, share of the parent class.
+
+        Two classes have one row, that of class 1; of more the background has one too. Shares are from 0 to 1, of all
+        pixels of the image; a share of the parent that is undefined is None. `image` is the name in the rows, by
+        default that of the result.
+        """
+        return area_rows(self.name if image is None else image, self.mask, self.classes)
 
 
 class Predictor:

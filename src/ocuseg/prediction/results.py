@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ocuseg.classes import Classes
 from ocuseg.errors import DataError, ImageError, OutputError, UsageError
 from ocuseg.files import make_folder, written_whole
 from ocuseg.images import read_image, write_image, write_mask, write_probability
+from ocuseg.prediction.measures import AREAS_FILE, AreaTable
 from ocuseg.prediction.predictor import Predictor, Result
 
 __all__ = ["FileOutcome", "output_names", "predict_files"]
@@ -33,11 +35,15 @@ _SOFTWARE = "ocuseg predict"
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What became of one image: the files that were written, the mask first, or the error that prevented it."""
+    """What became of one image: the files that were written, the mask first, or the error that prevented it.
+
+    `areas` are its rows of `areas.csv`, as `Result.areas` gives them.
+    """
 
     image: Path
     written: tuple[Path, ...]
     error: DataError | None = None
+    areas: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,11 @@ class _Plan:
     mask: Path
     probabilities: tuple[Path, ...]
     overlay: Path | None
+
+    @property
+    def name(self) -> str:
+        """The name of the image among the results."""
+        return self.mask.stem
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -67,12 +78,14 @@ def predict_files(
 
     `out_dir` gets NAME.png, the mask of class ids with a visible palette; `overlays/NAME.png` with `overlay`; and with
     `probabilities`, for two classes `probabilities/NAME.png` of 16 bit, for more `probabilities/ID_CLASS/NAME.png`, or
-    with "npz" one `probabilities/NAME.npz` (array `probabilities`, (C, H, W) float32). Files of an earlier run are
-    replaced. An image given twice is predicted once; names that would meet are told apart (`output_names`).
+    with "npz" one `probabilities/NAME.npz` (array `probabilities`, (C, H, W) float32). `areas.csv`, written at the end
+    or when the iterator is closed, has the rows of `Result.areas` for each mask. Files of an earlier run are replaced,
+    as are its rows for the same NAME; the others stay. An image given twice is predicted once; names that would meet
+    are told apart (`output_names`).
 
-    Raises UsageError, before anything is written, where an image would be overwritten; OutputError where a mask would
-    be lost that was not predicted, such as one drawn by hand, or where the results cannot be written; ModelError where
-    the network fails. An image that cannot be read is an outcome with an error.
+    Raises UsageError, before anything is written, where an image would be overwritten; OutputError where a mask or
+    table would be lost that was not predicted, such as one drawn by hand, or where the results cannot be written;
+    ModelError where the network fails. An image that cannot be read is an outcome with an error.
     """
     if probabilities not in (False, True, "png", "npz"):
         raise UsageError(f"probabilities are written as 'png' or 'npz', not as {probabilities!r}")
@@ -84,9 +97,10 @@ def predict_files(
     ]
     _require_apart(plans)
     _require_predicted(plans)
+    table = AreaTable(Path(out_dir) / AREAS_FILE)
     for folder in dict.fromkeys(output.parent for plan in plans for output in plan.outputs):
         make_folder(folder)
-    return _outcomes(predictor, plans)
+    return _tabled(_outcomes(predictor, plans), plans, table)
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
@@ -173,7 +187,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _outcomes(predictor: Predictor, plans: list[_Plan]) -> Iterator[FileOutcome]:
+def _tabled(outcomes: Generator[FileOutcome], plans: list[_Plan], table: AreaTable) -> Iterator[FileOutcome]:
+    """The same outcomes; the areas of those that were written are in the table however the iteration ends."""
+    names = {plan.image: plan.name for plan in plans}
+    table.hold(names.values())
+    try:
+        with contextlib.closing(outcomes):  # no thread may write a mask after the table
+            for outcome in outcomes:
+                table.put(names[outcome.image], outcome.areas)
+                yield outcome
+    finally:
+        table.write()
+
+
+def _outcomes(predictor: Predictor, plans: list[_Plan]) -> Generator[FileOutcome]:
     """Decode ahead of the network and write behind it; the network itself runs in the caller's thread."""
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ocuseg-files")
     upcoming = iter(plans)
@@ -228,7 +255,7 @@ def _predicted(predictor: Predictor, batch: list[_Decoded]) -> Iterator[tuple[_P
         yield plan, future if future.exception() else next(results)
 
 
-def _write(plan: _Plan, result: Result) -> tuple[Path, ...]:
+def _write(plan: _Plan, result: Result) -> FileOutcome:
     write_mask(plan.mask, result.mask, result.classes, software=_SOFTWARE)
     for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
         if path.suffix == ".png":
@@ -238,12 +265,12 @@ def _write(plan: _Plan, result: Result) -> tuple[Path, ...]:
                 np.savez_compressed(file, probabilities=result.probabilities)
     if plan.overlay:
         write_image(plan.overlay, result.overlay())
-    return plan.outputs
+    return FileOutcome(plan.image, plan.outputs, areas=tuple(result.areas(plan.name)))
 
 
-def _outcome(plan: _Plan, future: Future[tuple[Path, ...]]) -> FileOutcome:
+def _outcome(plan: _Plan, future: Future[FileOutcome]) -> FileOutcome:
     try:
-        return FileOutcome(plan.image, future.result())
+        return future.result()
     except ImageError as error:
         return FileOutcome(plan.image, (), error)
     except MemoryError:

@@ -46,7 +46,7 @@ td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
   vertical-align: -.05em; margin-right: .3em; }
 figure { margin: 0; }
 .plot img { max-width: 46rem; width: 100%; background: #fff; border: 1px solid var(--line); border-radius: .5rem; }
-.plot.confusion img { max-width: 26rem; margin-top: .8rem; }
+.plot.confusion img { width: auto; max-width: min(100%, 46rem); margin-top: .8rem; }
 .key { white-space: nowrap; margin-right: .8em; }
 .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: 1rem; }
 .images img { width: 100%; display: block; border-radius: .3rem; background: #000; }

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ocuseg.drawing import COMPARISON_COLOURS
 from ocuseg.reporting.markup import STYLE, Thumbnail, boxed, gallery, table, tile
 from ocuseg.reporting.tables import SCORE_NAMES, shown, shown_interval
 
@@ -23,11 +22,13 @@ def report_page(
     rows: Sequence[Mapping[str, Any]],
     thumbnails: Sequence[Thumbnail],
     plots: Mapping[str, str],
+    legend: Mapping[str, tuple[int, int, int]],
 ) -> str:
     """Return the report as one HTML text without links to anything that it needs.
 
     `metrics` is the content of `metrics.json`, `rows` are those of `per_image.csv`, `thumbnails` come best first, and
-    `plots` maps `thresholds` and, for many classes, `confusion` to data URIs. Of many rows the worst are shown.
+    `plots` maps `thresholds` and, for many classes, `confusion` to data URIs, and `legend` what an overlay shows to its
+    colour. Of many rows the worst are shown.
     """
     title = f"{metrics['model'] or 'model'} on {metrics['split'] or 'the data set'}"
     parts = [
@@ -37,10 +38,10 @@ def report_page(
         _tiles(metrics),
         "<h2>Scores</h2>",
         *_scores(metrics),
-        "<h2>Threshold</h2>" if metrics["threshold"] is not None else "<h2>Probabilities</h2>",
+        "<h2>Threshold</h2>" if len(metrics["classes"]) == 1 else "<h2>Probabilities</h2>",
         *_threshold(metrics, plots),
         "<h2>Images</h2>",
-        *_images(metrics, thumbnails),
+        *_images(metrics, thumbnails, legend),
         *_rows(rows),
         "<h2>How these scores were made</h2>",
         _protocol(metrics),
@@ -179,6 +180,8 @@ def _threshold(metrics: Mapping[str, Any], plots: Mapping[str, str]) -> list[str
             f"best threshold on these very images, {gap['threshold']:.2f}, would have added {shown(gap['gap'])} to the "
             f"pooled Dice."
         )
+    elif "thresholds" in metrics:
+        lines.append(f"Used: the threshold of each fold, {_listed(metrics['thresholds'])}.")
     elif metrics["threshold"] is None:
         lines.append("Each pixel gets its most probable class; the curves show each class against the rest.")
     lines.append(
@@ -192,13 +195,17 @@ def _threshold(metrics: Mapping[str, Any], plots: Mapping[str, str]) -> list[str
     return [*(f"<p>{escape(line)}</p>" for line in lines), *figures]
 
 
-def _images(metrics: Mapping[str, Any], thumbnails: Sequence[Thumbnail]) -> list[str]:
-    legend = "".join(
-        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>{name}</span>'
-        for name, colour in COMPARISON_COLOURS.items()
+def _images(
+    metrics: Mapping[str, Any], thumbnails: Sequence[Thumbnail], legend: Mapping[str, tuple[int, int, int]]
+) -> list[str]:
+    keys = "".join(
+        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>{escape(name)}</span>'
+        for name, colour in legend.items()
     )
-    what = "Dice" if len(metrics["classes"]) == 1 else "mean foreground Dice"
-    note = f'<p class="soft wide">With the {what} of each; prediction against reference: {legend}</p>'
+    how = "With the Dice of each; prediction against reference: "
+    if len(metrics["classes"]) > 1:
+        how = "With the mean foreground Dice of each; the prediction, firm where it is wrong, and the reference: "
+    note = f'<p class="soft wide">{how}{keys}</p>'
     if len(thumbnails) == metrics["images"]:
         return [note, gallery(thumbnails)]
     half = len(thumbnails) // 2
@@ -275,7 +282,13 @@ def _intervals(settings: Mapping[str, Any]) -> str:
     )
 
 
+def _listed(thresholds: Sequence[float]) -> str:
+    return ", ".join(f"{threshold:.2f}" for threshold in thresholds)
+
+
 def _decision(metrics: Mapping[str, Any]) -> str:
+    if "thresholds" in metrics:
+        return f"probability at or above the threshold of the image's fold: {_listed(metrics['thresholds'])}"
     if metrics["threshold"] is None:
         return "the most probable class"
     chosen = metrics["threshold_chosen_on"]

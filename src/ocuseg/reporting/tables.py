@@ -27,19 +27,26 @@ SCORE_NAMES = {
 _COMPARED_NAMES = {**SCORE_NAMES, "nsd_1px": SCORE_NAMES["nsd"]}
 
 
-def scores_table(metrics: Mapping[str, Any]) -> str:
-    """Return the content of `metrics.json` as text: sentences about dead classes, then a table for each class."""
-    lines = [f"DEAD: {sentence}" for sentence in metrics["dead"]]
-    lines += [f"FAILED: {line}" for line in metrics["failures"]]
+def scores_table(metrics: Mapping[str, Any], *, with_faults: bool = True) -> str:
+    """Return the content of `metrics.json` as text: sentences to be read first, then a table.
+
+    It has all scores of one foreground class, or the main ones of several, a line each, and their means.
+    `with_faults` puts dead classes and failures first; without, they are said elsewhere.
+    """
+    lines = [f"DEAD: {sentence}" for sentence in metrics["dead"]] if with_faults else []
+    lines += [f"FAILED: {line}" for line in metrics["failures"]] if with_faults else []
     lines += [f"warning: {line}" for line in metrics["warnings"]]
     observer = metrics["second_observer"]
     if len(metrics["classes"]) > 1:
-        lines += ["", *_means_table(metrics)]
-    for position, row in enumerate(metrics["classes"]):
-        second = None if observer is None else observer["classes"][position]
-        lines += ["", *_class_table(row, second)]
+        lines += ["", *_overview(metrics), "", *_means_table(metrics)]
+    else:
+        second = None if observer is None else observer["classes"][0]
+        lines += ["", *_class_table(metrics["classes"][0], second)]
     calibration, gap = metrics["calibration"], metrics["oracle_gap"]
     lines += ["", f"calibration error {shown(calibration['ece'])}, Brier score {shown(calibration['brier'])}"]
+    if "thresholds" in metrics:
+        listed = ", ".join(f"{threshold:.2f}" for threshold in metrics["thresholds"])
+        lines.append(f"threshold of each fold, chosen on {metrics['threshold_chosen_on']}: {listed}")
     if gap is not None:
         chosen = metrics["threshold_chosen_on"]
         source = f", chosen on {chosen}" if chosen else ""
@@ -83,10 +90,26 @@ def shown_interval(interval: Sequence[float] | None) -> str:
     return "-" if interval is None else f"{shown(interval[0])} to {shown(interval[1])}"
 
 
+def _overview(metrics: Mapping[str, Any]) -> list[str]:
+    observer = metrics["second_observer"]
+    header = ["class", "Dice", "95 %", "per image", "IoU", "95 %", "precision", "recall", "HD95, px", "images"]
+    rows = [header + (["2nd observer, Dice"] if observer is not None else [])]
+    for position, row in enumerate([*metrics["classes"], metrics["background"]]):
+        cells = [str(row["name"]), *_cells(row["dice"]), *_cells(row["iou"])[:2]]
+        cells += [shown(row[key]["pooled"]) for key in ("precision", "recall")]
+        cells += [shown(row["hd95_px"]["per_image"]) if "hd95_px" in row else "", str(row["dice"]["images"])]
+        if observer is not None:
+            others = [*observer["classes"], observer["background"]]
+            cells.append(shown(others[position]["dice"]["pooled"]))
+        rows.append(cells)
+    return [*_aligned(rows, left={0}), "pooled, unless it says per image; HD95 is the mean over images"]
+
+
 def _means_table(metrics: Mapping[str, Any]) -> list[str]:
     rows = [["mean over classes", "pooled", "95 %", "per image", "images"]]
     named = [
         ("Dice, foreground", metrics["mean_foreground"]["dice"]),
+        ("Dice, with background", metrics["mean_all"]["dice"]),
         ("IoU, foreground", metrics["mean_foreground"]["iou"]),
         ("IoU, with background (mIoU)", metrics["mean_all"]["iou"]),
         ("pixel accuracy", metrics["pixel_accuracy"]),

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocuseg.drawing import draw_overlay
+from ocuseg.drawing import comparison_legend, draw_overlay
 from ocuseg.errors import OutputError
 from ocuseg.evaluation import THRESHOLDS, Evaluation
 from ocuseg.evaluation.cases import read_case
-from ocuseg.evaluation.scores import number
 from ocuseg.files import write_json, write_text
 from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.images import write_image, write_mask
-from ocuseg.metrics import dice, iou, precision, recall, specificity
+from ocuseg.metrics import dice, iou, number, precision, recall, specificity
 from ocuseg.reporting.markup import Thumbnail
 from ocuseg.reporting.pages import report_page
 from ocuseg.reporting.plots import draw_confusion, draw_curves, draw_thresholds
@@ -32,8 +31,8 @@ from ocuseg.runtime import usable_cores
 __all__ = ["comparison_table", "draw_curves", "require_replaceable", "scores_table", "write_evaluation"]
 
 _FILES = (
-    "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.png", "report.html",
-    "masks", "overlays",
+    "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.csv", "confusion.png",
+    "report.html", "masks", "overlays",
 )  # fmt: skip
 # What desktops leave in any folder that was looked at.
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
@@ -47,10 +46,10 @@ def write_evaluation(
 ) -> Path:
     """Write an evaluation to `folder`, all of it or nothing, and return the folder.
 
-    It gets `metrics.json`, `per_image.csv`, `thresholds.csv`, `thresholds.png`, `masks/NAME.png`, `overlays/NAME.jpg`,
-    `report.html`, and `confusion.png` for more than two classes. An earlier evaluation there is replaced.
-    `progress(done, total)` counts images. Raises OutputError where the folder cannot be written or holds anything
-    else, and DataError where an image can no longer be read.
+    It gets `metrics.json`, `per_image.csv`, `thresholds.csv`, `thresholds.png`, `confusion.csv`, `masks/NAME.png`,
+    `overlays/NAME.jpg`, `report.html`, and `confusion.png` for more than two classes. An earlier evaluation there is
+    replaced. `progress(done, total)` counts images. Raises OutputError where the folder cannot be written or holds
+    anything else, and DataError where an image can no longer be read.
     """
     target = Path(folder)
     require_replaceable(target)
@@ -58,6 +57,7 @@ def write_evaluation(
         write_json(staging / "metrics.json", evaluation.to_json())
         write_text(staging / "per_image.csv", _csv_text(evaluation.image_rows()))
         write_text(staging / "thresholds.csv", _csv_text(_threshold_rows(evaluation)))
+        write_text(staging / "confusion.csv", _confusion_text(evaluation.to_json()["confusion"]))
         plots = {"thresholds": _draw_thresholds(evaluation, staging / "thresholds.png")}
         if len(evaluation.classes) > 2:
             names = evaluation.classes.names
@@ -68,6 +68,7 @@ def write_evaluation(
             evaluation.image_rows(),
             thumbnails,
             {name: _data_uri(path.read_bytes(), "image/png") for name, path in plots.items()},
+            comparison_legend(evaluation.classes),
         )
         write_text(staging / "report.html", page)
     return target
@@ -179,6 +180,15 @@ def _draw_thresholds(evaluation: Evaluation, path: Path) -> Path:
     best = metrics["oracle_gap"] and metrics["oracle_gap"]["threshold"]
     title = f"{evaluation.classes.names[1]}: pooled scores by threshold"
     return draw_thresholds(THRESHOLDS, curves, path, title=title, chosen=metrics["threshold"], best=best)
+
+
+def _confusion_text(confusion: Mapping[str, Any]) -> str:
+    """Pixels of each reference class (row) by what they were predicted as (column)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["reference", *confusion["classes"]])
+    writer.writerows([name, *counts] for name, counts in zip(confusion["classes"], confusion["counts"], strict=True))
+    return text.getvalue()
 
 
 def _csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
