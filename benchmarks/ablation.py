@@ -1,0 +1,262 @@
+"""Which part of a network, a loss or a sampler helps: equal budgets, several seeds, folds by person, paired intervals.
+
+    python benchmarks/ablation.py networks DATA --out FOLDER --folds 4 --size 256 384
+    python benchmarks/ablation.py losses DATA --out FOLDER --folds 4 --size 288 384
+    python benchmarks/ablation.py speed --size 256 384
+
+Every setting is trained for the same number of steps on the same folds with the same seeds. In a fold, the best epoch
+is chosen on a part of the other groups; the images scored took part in nothing. Scores are pooled over all images out
+of fold, then averaged over the seeds. An interval draws groups (people, eyes, videos) and seeds with replacement. What
+is done is kept in FOLDER, so that a run that was stopped goes on. Rows are printed as a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_OCR = "ocr_channels: [128, 64]"  # of 512 and 256 for networks twenty times as large; see docs/results.md
+NETWORKS = {
+    "HRNet": "{name: hrnet, variant: small-v1}",
+    "HRNet + se": "{name: hrnet, variant: small-v1, attention: se}",
+    "HRNet + cbam": "{name: hrnet, variant: small-v1, attention: cbam}",
+    "HRNet + scse": "{name: hrnet, variant: small-v1, attention: scse}",
+    "HRNet + ocr": f"{{name: hrnet, variant: small-v1, attention: ocr, {_OCR}}}",
+    "U-Net": "{name: unet-small}",
+}
+OBJECTIVES = {
+    "CE, uniform": ("loss=ce",),
+    "CE + Dice, uniform": ("loss=ce_dice",),
+    "CE + Lovasz, uniform": ("loss=ce_lovasz",),
+    "CE, repeat-factor": ("loss=ce", "sampler=repeat_factor", "repeat_threshold=0.8"),
+    "CE + Dice, repeat-factor": ("loss=ce_dice", "sampler=repeat_factor", "repeat_threshold=0.8"),
+    "CE + Lovasz, repeat-factor": ("loss=ce_lovasz", "sampler=repeat_factor", "repeat_threshold=0.8"),
+}
+RESAMPLES = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("networks", "losses", "speed"))
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all settings alike")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each on one core")
+    parser.add_argument("--report", action="store_true", help="print the table of what is done, train nothing")
+    options = parser.parse_args()
+    if options.what == "speed":
+        measure_speed(tuple(options.size))
+        return
+    settings: dict[str, tuple[str, ...]] = {name: (f"network={own}",) for name, own in NETWORKS.items()}
+    settings["HRNet + ocr"] += ("auxiliary_weights=[0.4]",)  # as in its paper
+    if options.what == "losses":
+        settings = {name: (f"network={NETWORKS['HRNet']}", *own) for name, own in OBJECTIVES.items()}
+    shared = (
+        f"preprocessing.size={list(options.size)}", "epochs=5", f"steps_per_epoch={options.steps // 5}", *options.set,
+    )  # fmt: skip
+    cells = [
+        (options.data, options.out / f"{name}-seed{seed}-fold{fold}.json", (*shared, *own), options.folds, seed, fold)
+        for seed in range(options.seeds)
+        for fold in range(options.folds)
+        for name, own in settings.items()
+    ]
+    left = [] if options.report else [cell for cell in cells if not cell[1].exists()]
+    options.out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        for done, line in enumerate(pool.map(_train, left), start=1):
+            print(f"{done}/{len(left)} {line}", file=sys.stderr, flush=True)
+    report(options.out, list(settings))
+
+
+def _train(cell: tuple[Path, Path, Sequence[str], int, int, int]) -> str:
+    """Train one setting with one seed without one fold; write the confusion matrix of each image of that fold."""
+    import shutil
+
+    import torch
+
+    from ocuseg.commands.opening import check_data, index_data
+    from ocuseg.evaluation.measuring import MeasuringRules, measure_records
+    from ocuseg.prediction import Predictor
+    from ocuseg.training.fit import fit
+    from ocuseg.training.folds import divide_folds, plan_folds
+    from ocuseg.training.preparation import prepare
+    from ocuseg.training.recipe import load_recipe
+
+    data, path, overrides, folds, seed, number = cell
+    torch.set_num_threads(1)
+    recipe = load_recipe("cataract-hrnet", [f"seed={seed}", *overrides])
+    plan = plan_folds(index_data(data, recipe), folds, recipe.split_seed)
+    checked = divide_folds(check_data(plan.index, recipe, folds=plan.labels), plan, recipe)[number]
+    folder = path.with_suffix("")
+    shutil.rmtree(folder, ignore_errors=True)
+    start = time.perf_counter()
+    fitted = fit(prepare(checked, recipe, device="cpu"), checked, recipe, folder)
+    trained = time.perf_counter() - start
+    network = fitted.network
+
+    def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            found: NDArray[np.float32] = network(torch.from_numpy(images)).float().numpy()
+        return found
+
+    predictor = Predictor(logits, classes=fitted.classes, preprocessing=fitted.preprocessing)
+    rules = MeasuringRules("field_of_view", borders=False, threads=False, second_observer=False)
+    records = checked.index.of_split("test")
+    images = []
+    for item in measure_records(predictor, records, fitted.encoding, rules, workers=1):
+        if isinstance(item, Exception):
+            raise item
+        confusion = item.masks.confusion.tolist()
+        images.append({"image": item.record.name, "unit": item.record.unit, "confusion": confusion})
+    shutil.rmtree(folder, ignore_errors=True)
+    content = {"classes": fitted.classes.names, "train_s": round(trained, 1), "images": images}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return f"{path.stem}: {trained:.0f} s"
+
+
+def report(folder: Path, settings: Sequence[str]) -> None:
+    """Print the table of what lies in `folder`: scores, and differences to the first setting."""
+    confusions, classes, units = _read(folder, settings)
+    drawn = _draws(units, next(iter(confusions.values())).shape[0])
+    scores = {name: _scores(values, drawn) for name, values in confusions.items()}
+    plain = next(iter(scores.values()))
+    foreground = classes[1:]
+    print(f"| setting | mean foreground Dice | {' | '.join(foreground)} | mIoU | difference to {settings[0]} |")
+    print("|---" * (len(foreground) + 4) + "|")
+    for name, found in scores.items():
+        cells = [_with_interval(found["mean"])]
+        cells += [f"{found['dice'][0][index]:.4f}" for index in range(len(foreground))]
+        cells.append(_with_interval(found["miou"]))
+        difference = [ours - theirs for ours, theirs in zip(found["mean"], plain["mean"], strict=True)]
+        low, high = np.percentile(difference[1], [2.5, 97.5])
+        seeds = ", ".join(f"{value:+.4f}" for value in found["by_seed"] - plain["by_seed"])
+        said = f"{difference[0]:+.4f} ({low:+.4f} to {high:+.4f}); by seed {seeds}" if found is not plain else ""
+        print(f"| {name} | {' | '.join(cells)} | {said} |")
+    print(f"\n{len(next(iter(confusions.values())))} seeds, {len(set(units))} groups, {len(units)} images")
+
+
+def _read(folder: Path, settings: Sequence[str]) -> tuple[dict[str, NDArray[np.int64]], list[str], list[str]]:
+    """Return confusion matrices (seeds, images, C, C) of each setting, the classes, and the group of each image."""
+    found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in settings}
+    classes: list[str] = []
+    units: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        name, seed, _ = path.stem.rsplit("-", 2)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        classes = content["classes"]
+        of_seed = found[name].setdefault(int(seed.removeprefix("seed")), {})
+        for item in content["images"]:
+            of_seed[item["image"]] = item["confusion"]
+            units[item["image"]] = item["unit"]
+    names = sorted(units)
+    whole = {
+        seed for seed in range(100)
+        if all(len(by_seed.get(seed, {})) == len(names) for by_seed in found.values())
+    }  # fmt: skip
+    if not whole:
+        raise SystemExit(f"{folder}: no seed is complete for all settings yet")
+    stacked = {
+        name: np.array([[by_seed[seed][image] for image in names] for seed in sorted(whole)])
+        for name, by_seed in found.items()
+    }
+    return stacked, classes, [units[image] for image in names]
+
+
+def _draws(units: Sequence[str], seeds: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how often each image (R, N) and each seed (R, S) is drawn in each resample; the first draws each once."""
+    from ocuseg.metrics.intervals import bootstrap_weights
+
+    names, weights = bootstrap_weights(units, RESAMPLES)
+    of_image = weights[:, [names.index(unit) for unit in units]]
+    _, of_seed = bootstrap_weights(range(seeds), RESAMPLES, seed=1)
+    return (
+        np.concatenate([np.ones((1, len(units)), np.int64), of_image]),
+        np.concatenate([np.ones((1, seeds), np.int64), of_seed]),
+    )
+
+
+def _scores(confusions: NDArray[np.int64], drawn: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Mapping[str, Any]:
+    """Return scores as (value, resampled values): pooled over the images drawn, averaged over the seeds drawn."""
+    images, seeds = drawn
+    pooled = np.einsum("rn,snij->rsij", images, confusions).astype(float)  # (R, S, C, C)
+    overlap = np.einsum("rsii->rsi", pooled)
+    sums = pooled.sum(2) + pooled.sum(3)
+    with np.errstate(invalid="ignore"):
+        dice, iou = 2 * overlap / sums, overlap / (sums - overlap)
+    shares = seeds / seeds.sum(1, keepdims=True)
+
+    def averaged(values: NDArray[np.float64]) -> tuple[Any, Any]:
+        mean = np.einsum("rs,rs...->r...", shares, values)
+        return mean[0], mean[1:]
+
+    mean = np.nanmean(dice[..., 1:], axis=2)
+    return {
+        "mean": averaged(mean),
+        "dice": averaged(dice[..., 1:]),
+        "miou": averaged(np.nanmean(iou, axis=2)),
+        "by_seed": mean[0],
+    }
+
+
+def _with_interval(score: tuple[Any, Any]) -> str:
+    low, high = np.nanpercentile(score[1], [2.5, 97.5])
+    return f"{score[0]:.4f} ({low:.4f} to {high:.4f})"
+
+
+def measure_speed(size: tuple[int, int], rounds: int = 5, batch: int = 8) -> None:
+    """Print parameters, and images per second in training and in prediction, the networks taking turns."""
+    import torch
+    import yaml
+
+    from ocuseg.networks import build_network
+
+    networks = {}
+    for name, settings in NETWORKS.items():
+        network = build_network({**yaml.safe_load(settings), "out_channels": 4})
+        networks[name] = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizers = {name: torch.optim.AdamW(network.parameters(), fused=True) for name, network in networks.items()}
+    images = torch.randn(batch, 3, *size).contiguous(memory_format=torch.channels_last)
+    target = torch.randint(0, 4, (batch, *size))
+    training: dict[str, list[float]] = {name: [] for name in networks}
+    prediction: dict[str, list[float]] = {name: [] for name in networks}
+    for turn in range(rounds + 1):  # the first warms up
+        for name, network in networks.items():
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network.train()(images)
+            parts = logits if isinstance(logits, tuple) else (logits,)
+            loss = torch.stack([torch.nn.functional.cross_entropy(each.float(), target) for each in parts]).sum()
+            optimizers[name].zero_grad()
+            loss.backward()
+            optimizers[name].step()
+            middle = time.perf_counter()
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                network.eval()(images)
+            if turn:
+                training[name].append(batch / (middle - start))
+                prediction[name].append(batch / (time.perf_counter() - middle))
+    print(f"{size[0]} x {size[1]}, batches of {batch}, {torch.get_num_threads()} threads, bf16, medians of {rounds}\n")
+    print("| network | parameters | training, images/s | prediction, images/s |\n|---|---|---|---|")
+    for name, network in networks.items():
+        millions = sum(each.numel() for each in network.parameters()) / 1e6
+        medians = [statistics.median(values[name]) for values in (training, prediction)]
+        print(f"| {name} | {millions:.2f} M | {medians[0]:.1f} | {medians[1]:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
