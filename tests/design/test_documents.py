@@ -138,7 +138,7 @@ def test_every_setting_of_every_network_is_documented_with_its_default() -> None
     text = _doc("recipes.md")
     tables = [
         dict(zip(header, column, strict=True))
-        for header, column in _network_columns(text[text.index("## Networks") : text.index("## Losses")])
+        for header, column in _network_columns(text[text.index("## Networks") : text.index("## HRNet")])
     ]
     found = {
         table.pop("setting"): {key: yaml.safe_load(cell.strip("`")) for key, cell in table.items()} for table in tables

@@ -21,8 +21,9 @@ ABOVE = {"cli", "demonstration", "__main__"}
 
 
 @pytest.fixture(autouse=True)
-def _unchanged_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unchanged_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))  # import-linter adds the working folder
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)  # and switches off every logger there is
 
 
 def _contracts() -> dict[str, dict[str, object]]:

@@ -82,10 +82,10 @@ def test_predict_gives_the_same_masks(
     for run, name in ((program, "full"), (base_program, "base")):
         done = run("predict", trained.bundle, images, "--out", tmp_path / name, "--overlay", "--probabilities")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"wrote 3 masks to {tmp_path / name}\n"
+        assert done.stdout == f"wrote 3 masks and areas.csv to {tmp_path / name}\n"
     base = _content(tmp_path / "base")
     assert base == _content(tmp_path / "full")
-    assert len(base) == 9
+    assert len(base) == 10  # three masks, overlays and probabilities, and the areas
     for path in images.iterdir():
         assert set(np.unique(np.array(Image.open(tmp_path / "base" / path.name)))) == {0, 1}
 
