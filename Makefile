@@ -5,8 +5,11 @@ BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check --quiet
 DATA   ?=
 TESTS  ?=
+# TensorFlow and the converter, whose pinned versions go with no others, and which needs Python 3.12.
+KERAS_PYTHON ?= python3.12
+KERAS_VENV    = .venv-keras
 
-.PHONY: demo test check clean
+.PHONY: demo test test-keras check clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocuseg needs Python 3.11 or later; set PYTHON=")'
@@ -31,5 +34,14 @@ check: $(VENV)/.dev           ## style, types, import layers
 test: check                   ## everything that has to hold
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
+$(KERAS_VENV)/.keras: pyproject.toml
+	$(KERAS_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12) and "the converter needs Python 3.12; set KERAS_PYTHON=")'
+	$(KERAS_PYTHON) -m venv $(KERAS_VENV)
+	$(KERAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -e . 'onnx2tf[tensorflow]==2.6.9'
+	touch $@
+
+test-keras: $(VENV)/.dev $(KERAS_VENV)/.keras   ## docs/keras.md as it stands: bundles under TensorFlow and LiteRT
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/optional
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERAS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
