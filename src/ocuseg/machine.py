@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
-__all__ = ["describe_machine", "package_versions"]
+__all__ = ["describe_machine", "package_versions", "usable_cores"]
 
 _PACKAGES = (
     "ocuseg", "numpy", "pillow", "scipy", "scikit-image", "pydantic", "onnxruntime", "openvino", "torch",
@@ -29,14 +29,21 @@ def package_versions() -> dict[str, str | None]:
 
 def describe_machine() -> dict[str, Any]:
     """Return system, Python, processor, usable cores and package versions as plain types; no names or addresses."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "processor": _processor(),
-        "usable_cores": cores,
+        "usable_cores": usable_cores(),
         "packages": package_versions(),
     }
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # on some systems only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from ocuseg.bundle import Bundle
 from ocuseg.errors import ModelError, OcusegError, UsageError
+from ocuseg.machine import usable_cores
 
-__all__ = ["Runtime", "open_runtime", "runtime_names", "usable_cores"]
+__all__ = ["Runtime", "open_runtime", "runtime_names"]
 
 _PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -60,14 +60,6 @@ def open_runtime(
 def runtime_names() -> tuple[str, ...]:
     """Return the runtimes that can be asked for, installed or not."""
     return tuple(_RUNTIMES)
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count() or 1
-    affinity = getattr(os, "sched_getaffinity", None)  # on some systems only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class _OnnxRuntime:

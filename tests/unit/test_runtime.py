@@ -11,7 +11,8 @@ import pytest
 from ocuseg.bundle import load_bundle
 from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import hash_file
-from ocuseg.runtime import open_runtime, runtime_names, usable_cores
+from ocuseg.machine import usable_cores
+from ocuseg.runtime import open_runtime, runtime_names
 
 IMAGES = np.random.default_rng(0).random((2, 3, 8, 12), dtype=np.float32)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import multiprocessing
-import os
 import signal
 import sys
 import types
@@ -23,6 +22,7 @@ from ocuseg.encoding.rawmask import Colour, Kind, RawMask, Value, count_values
 from ocuseg.errors import ImageError
 from ocuseg.files import hash_file
 from ocuseg.images import ImageHeader, read_field_of_view, read_header, read_image, read_mask
+from ocuseg.machine import usable_cores
 
 __all__ = ["THUMBNAIL_PX", "Job", "MaskScan", "Role", "Scan", "scan_files"]
 
@@ -195,7 +195,7 @@ def _worker_count(jobs: Sequence[Job], workers: int | None) -> int:
         return 1
     if len(files) < _FEW_FILES and sum(_bytes(path) for path in files) < _FEW_BYTES:
         return 1
-    return min(_usable_cores(), len(jobs))
+    return min(usable_cores(), len(jobs))
 
 
 def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Scan]]:
@@ -238,12 +238,6 @@ def _scan_chunk(jobs: Sequence[Job]) -> list[Scan]:
 def _ignore_interrupts() -> None:
     # Ctrl-C reaches every process of a terminal; the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _bytes(path: Path) -> int:

@@ -16,8 +16,8 @@ from ocuseg.evaluation.counting import is_thread_like, level_histograms
 from ocuseg.evaluation.measuring import MeasuringRules, PredictorLike, measure_records, predicted_cases
 from ocuseg.evaluation.scorecard import METRIC_RULE, THRESHOLDS, Evaluation, Scorecard
 from ocuseg.index.records import Record
+from ocuseg.machine import usable_cores
 from ocuseg.metrics import LEVELS, Counts, best_threshold, sweep
-from ocuseg.runtime import usable_cores
 
 __all__ = [
     "METRIC_RULE",

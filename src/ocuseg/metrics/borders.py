@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocuseg.metrics.region import clear_outside
+
 __all__ = ["BorderCounts", "border_counts", "nsd"]
 
 
@@ -56,13 +58,7 @@ def border_counts(
     Nikolov et al. 2021, doi:10.2196/26151 (NSD); Huttenlocher et al. 1993, doi:10.1109/34.232073 (Hausdorff).
     Raises ValueError on different shapes or more than two dimensions.
     """
-    shapes = {array.shape for array in (reference, prediction, region) if array is not None}
-    if len(shapes) > 1 or reference.ndim != 2:
-        raise ValueError(f"the masks have the shapes {sorted(shapes)}; give masks (H, W) of one size")
-    reference, prediction = reference.astype(bool, copy=False), prediction.astype(bool, copy=False)
-    if region is not None:
-        region = region.astype(bool, copy=False)
-        reference, prediction = reference & region, prediction & region
+    reference, prediction = clear_outside(reference, prediction, region)
     box = _bounding_box(reference | prediction)
     border_reference, border_prediction = _border(reference[box]), _border(prediction[box])
     to_prediction = _distances(border_reference, border_prediction)

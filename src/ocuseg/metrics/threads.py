@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocuseg.metrics.region import clear_outside
+
 __all__ = ["ThreadCounts", "cldice", "thread_counts"]
 
 
@@ -41,13 +43,7 @@ def thread_counts(
     doi:10.1145/357994.358023); components are 8-connected. Raises ValueError on different shapes or more than two
     dimensions.
     """
-    shapes = {array.shape for array in (reference, prediction, region) if array is not None}
-    if len(shapes) > 1 or reference.ndim != 2:
-        raise ValueError(f"the masks have the shapes {sorted(shapes)}; give masks (H, W) of one size")
-    reference, prediction = reference.astype(bool, copy=False), prediction.astype(bool, copy=False)
-    if region is not None:
-        region = region.astype(bool, copy=False)
-        reference, prediction = reference & region, prediction & region
+    reference, prediction = clear_outside(reference, prediction, region)
     skeleton_reference, skeleton_prediction = _skeleton(reference), _skeleton(prediction)
     numbers = (
         np.count_nonzero(skeleton_prediction),

@@ -21,12 +21,12 @@ from ocuseg.evaluation.cases import read_case
 from ocuseg.files import write_json, write_text
 from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.images import write_image, write_mask
+from ocuseg.machine import usable_cores
 from ocuseg.metrics import dice, iou, number, precision, recall, specificity
 from ocuseg.reporting.markup import Thumbnail
 from ocuseg.reporting.pages import report_page
 from ocuseg.reporting.plots import draw_confusion, draw_curves, draw_thresholds
 from ocuseg.reporting.tables import comparison_table, scores_table
-from ocuseg.runtime import usable_cores
 
 __all__ = ["comparison_table", "draw_curves", "require_replaceable", "scores_table", "write_evaluation"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes, parse_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.geometry import Preprocessing
+from ocuseg.machine import usable_cores
 from ocuseg.networks import SegmentationNetwork, build_network
 from ocuseg.training.augment import Augmentation
 from ocuseg.training.callbacks import (
@@ -92,7 +92,11 @@ def fit(
     )
     train, val = (
         load_samples(
-            checked.index.of_split(split), encoding, preprocessing, ignore_index=classes.ignore_index, threads=_cores()
+            checked.index.of_split(split),
+            encoding,
+            preprocessing,
+            ignore_index=classes.ignore_index,
+            threads=usable_cores(),
         )
         for split in ("train", "val")
     )
@@ -248,10 +252,6 @@ def _margin(recipe: Recipe) -> float:
     """Return how much larger than its crop a window is, so that turning and shrinking find image at the corners."""
     angle = np.radians(min(recipe.augmentation.rotation_degrees, 45.0))
     return float((np.cos(angle) + np.sin(angle)) / recipe.augmentation.scale[0])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
