@@ -18,9 +18,12 @@ _SCLERA = (0.80, 0.74, 0.66)
 
 
 def eye_classes() -> Classes:
-    """Return the classes of a drawn eye: background, iris, pupil, cataract, instrument."""
+    """Return the classes of a drawn eye: background, iris, pupil, cataract (a part of the pupil), instrument."""
     names = ("background", "iris", "pupil", "cataract", "instrument")
-    return parse_classes([{"id": class_id, "name": name} for class_id, name in enumerate(names)])
+    parents = {"cataract": {"parent": "pupil"}}
+    return parse_classes(
+        [{"id": class_id, "name": name, **parents.get(name, {})} for class_id, name in enumerate(names)]
+    )
 
 
 def draw_eye(seed: int, size: int | tuple[int, int] = 256) -> Phantom:
