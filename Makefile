@@ -22,7 +22,7 @@ $(VENV)/.dev: $(VENV)/.train
 	touch $@
 
 demo: $(VENV)/.train          ## the whole job; DATA=folder does it on your own images
-	$(BIN)/ocuseg demo $(DATA)
+	$(BIN)/ocuseg demo $(if $(DATA),"$(DATA)")
 
 check: $(VENV)/.dev           ## style, types, import layers
 	$(BIN)/ruff check .

@@ -62,6 +62,8 @@ def main() -> None:
     if options.what == "speed":
         measure_speed(tuple(options.size))
         return
+    if options.data is None or options.out is None:
+        parser.error("give DATA and --out")
     settings: dict[str, tuple[str, ...]] = {name: (f"network={own}",) for name, own in NETWORKS.items()}
     settings["HRNet + ocr"] += ("auxiliary_weights=[0.4]",)  # as in its paper
     if options.what == "losses":
@@ -75,6 +77,7 @@ def main() -> None:
         for fold in range(options.folds)
         for name, own in settings.items()
     ]
+    _require_same_budget(cells)
     left = [] if options.report else [cell for cell in cells if not cell[1].exists()]
     options.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -124,9 +127,25 @@ def _train(cell: tuple[Path, Path, Sequence[str], int, int, int]) -> str:
         confusion = item.masks.confusion.tolist()
         images.append({"image": item.record.name, "unit": item.record.unit, "confusion": confusion})
     shutil.rmtree(folder, ignore_errors=True)
-    content = {"classes": fitted.classes.names, "train_s": round(trained, 1), "images": images}
+    content = {
+        "budget": _budget(data, overrides, folds),
+        "classes": fitted.classes.names,
+        "train_s": round(trained, 1),
+        "images": images,
+    }
     path.write_text(json.dumps(content), encoding="utf-8")
     return f"{path.stem}: {trained:.0f} s"
+
+
+def _budget(data: Path, overrides: Sequence[str], folds: int) -> dict[str, Any]:
+    return {"data": data.parent.name if data.is_file() else data.name, "folds": folds, "overrides": list(overrides)}
+
+
+def _require_same_budget(cells: Sequence[tuple[Path, Path, Sequence[str], int, int, int]]) -> None:
+    """Refuse what an earlier call left with other data, steps, sizes or folds: budgets would not be equal."""
+    for data, path, overrides, folds, _, _ in cells:
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["budget"] != _budget(data, overrides, folds):
+            raise SystemExit(f"{path}: was made with another budget; give another --out")
 
 
 def report(folder: Path, settings: Sequence[str]) -> None:
@@ -157,6 +176,8 @@ def _read(folder: Path, settings: Sequence[str]) -> tuple[dict[str, NDArray[np.i
     units: dict[str, str] = {}
     for path in sorted(folder.glob("*.json")):
         name, seed, _ = path.stem.rsplit("-", 2)
+        if name not in found:
+            continue
         content = json.loads(path.read_text(encoding="utf-8"))
         classes = content["classes"]
         of_seed = found[name].setdefault(int(seed.removeprefix("seed")), {})

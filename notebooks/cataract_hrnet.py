@@ -55,6 +55,7 @@ import numpy as np
 from PIL import Image
 
 import ocuseg
+from ocuseg.images import read_mask
 from ocuseg.phantom import draw_eye, write_eye_set
 
 plt.rcParams["figure.dpi"] = 72
@@ -98,13 +99,14 @@ for split, pixels in checked.class_pixels.items():
 # A few images of the training split, and their masks in the colours of the classes.
 
 # %%
-colours = np.array([[int(item.colour[i : i + 2], 16) for i in (1, 3, 5)] for item in checked.classes.items], np.uint8)
+colours = checked.classes.colours
 shown = checked.index.of_split("train")[:4]
 figure, axes = plt.subplots(2, len(shown), figsize=(2.6 * len(shown), 5.4), squeeze=False)
 for column, record in enumerate(shown):
     axes[0, column].imshow(Image.open(record.image))
     axes[0, column].set_title(record.name, fontsize=9)
-    axes[1, column].imshow(colours[checked.encoding.decode(np.array(Image.open(record.mask)), record.name)])
+    ids = checked.encoding.decode(read_mask(record.mask), record.name)
+    axes[1, column].imshow(colours[np.where(ids < len(colours), ids, 0)])
 for axis in axes.flat:
     axis.axis("off")
 handles = [plt.Rectangle((0, 0), 1, 1, color=item.colour) for item in checked.classes.items]
@@ -186,8 +188,8 @@ figure.tight_layout()
 # %% [markdown]
 # ## The best and the worst
 #
-# Where reference and prediction agree, where something is missed, where something is extra. All overlays are in the
-# evaluation's folder, and `report.html` there shows them with the scores on one page.
+# Each class in its colour, firm where the prediction is wrong, with white edges where the reference has its borders. All
+# overlays are in the evaluation's folder, and `report.html` there shows them with the scores on one page.
 
 # %%
 folder = run.folder / "evaluation" / metrics["split"]
@@ -211,15 +213,17 @@ figure.tight_layout()
 with (folder / "per_image.csv").open(newline="") as file:
     measured = [row for row in csv.DictReader(file) if row["reference_share_of_parent"]]
 if measured:
-    true = [float(row["reference_share_of_parent"]) for row in measured]
-    found = [float(row["prediction_share_of_parent"] or "nan") for row in measured]
     figure, axis = plt.subplots(figsize=(3.8, 3.8))
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axis.plot(true, found, "o")
+    for part in dict.fromkeys(row["class"] for row in measured):
+        rows = [row for row in measured if row["class"] == part]
+        true = [float(row["reference_share_of_parent"]) for row in rows]
+        found = [float(row["prediction_share_of_parent"] or "nan") for row in rows]
+        axis.plot(true, found, "o", label=part)
+        print(f"{part}: mean absolute error {np.nanmean(np.abs(np.subtract(true, found))):.3f} of the whole")
     axis.set(xlabel="share in the reference", ylabel="share predicted", xlim=(0, 1), ylim=(0, 1))
-    axis.set_title(f"{measured[0]['class']} as a share of its parent", fontsize=9)
+    axis.legend(frameon=False)
     figure.tight_layout()
-    print(f"mean absolute error {np.nanmean(np.abs(np.subtract(true, found))):.3f} of the whole")
 
 # %% [markdown]
 # ## Predict a new image

@@ -92,7 +92,12 @@ def test_object_context_gives_auxiliary_logits_while_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "part"), [({"variant": "w19"}, "did you mean 'w18'?"), ({"attention": "sse"}, "scse")]
+    ("settings", "part"),
+    [
+        ({"variant": "w19"}, "did you mean 'w18'?"),
+        ({"attention": "sse"}, "scse"),
+        ({"ocr_channels": [0, 8]}, "greater than or equal to 1"),
+    ],
 )
 def test_unknown_settings_say_what_is_accepted(settings: dict[str, Any], part: str) -> None:
     with pytest.raises(UsageError, match="network hrnet") as caught:

@@ -118,6 +118,10 @@ def _renamed(weights: Weights) -> Weights:
         ),
         (_renamed, ["missing (conv2.weight", "unknown (conv_2.weight", "and ", " more"]),
         (lambda _: {"classifier.weight": torch.zeros(2)}, ["missing"]),
+        (
+            lambda weights: weights | {f"model.{k}": v for k, v in weights.items()},
+            ["two networks (conv1.weight and model."],
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused_with_its_keys(

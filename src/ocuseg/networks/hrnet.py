@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -21,6 +21,7 @@ __all__ = ["HRNet", "HRNetEncoder", "HRNetSettings"]
 
 Variant = Literal["small-v1", "small-v2", "w18", "w32", "w48"]
 Attention = Literal["none", "se", "cbam", "scse", "ocr"]
+_Channels = Annotated[int, Field(ge=1, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class HRNetSettings(NetworkSettings):
     variant: Variant = "small-v2"
     attention: Attention = "none"
     fuse_upsampling: Literal["bilinear", "nearest"] = "bilinear"
-    ocr_channels: tuple[int, int] = Field(default=(512, 256), strict=False)
+    ocr_channels: tuple[_Channels, _Channels] = Field(default=(512, 256), strict=False)
 
 
 class HRNet(SegmentationNetwork):

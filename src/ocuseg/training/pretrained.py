@@ -16,7 +16,7 @@ from ocuseg.networks import SegmentationNetwork
 __all__ = ["load_encoder_weights", "read_weights"]
 
 # What wraps the names of a whole network: parallel training, training with the loss inside, other toolkits.
-_WRAPPERS = re.compile(r"^(module\.|model\.|backbone\.|encoder\.)+")
+_WRAPPERS = re.compile(r"^(module\.|model\.|network\.|backbone\.|encoder\.)+")
 # What wraps the weights of a checkpoint; 'model' may also be the network's name.
 _INNER = ("state_dict", "model", "model_state", "state_dict_ema", "model_ema")
 # What classifiers and segmentation networks hold beside their encoder.
@@ -36,7 +36,12 @@ def load_encoder_weights(network: SegmentationNetwork, path: Path | str) -> list
     or a decoder is dropped. Raises ModelError, naming the keys, where anything else is missing, unknown or of another
     shape, and where the file cannot be read.
     """
-    found = {_WRAPPERS.sub("", name): (name, value) for name, value in read_weights(path).items()}
+    found: dict[str, tuple[str, Tensor]] = {}
+    for name, value in read_weights(path).items():
+        inner = _WRAPPERS.sub("", name)
+        if inner in found:
+            raise ModelError(f"{path}: holds two networks ({found[inner][0]} and {name}); save the one that is meant")
+        found[inner] = (name, value)
     dropped = [name for inner, (name, _) in found.items() if inner.partition(".")[0] in _NOT_ENCODER]
     weights = {inner: value for inner, (name, value) in found.items() if name not in set(dropped)}
     encoder = network.encoder
