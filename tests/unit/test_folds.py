@@ -195,7 +195,9 @@ class TestDivision:
         plan = plan_folds(index_of([None] * 9), 3, seed=0)
         pixels = {f"image{number}": (5, 3, 2 if number == 4 else 0) for number in range(9)}
         with caplog.at_level(logging.WARNING):
-            divide_folds(checked_of(plan, pixels), plan, Recipe())
+            folds = divide_folds(checked_of(plan, pixels), plan, Recipe())
+        levels = [item.level for fold in folds for item in fold.findings if item.code == "class-untrained"]
+        assert levels == ["warning"]  # an error would say that the fold is not trained
         lines = [record.getMessage() for record in caplog.records]
         assert f"fold {plan.fold_of['image4']} has no image with class_2 to learn from" in lines
         assert len(lines) == 4  # that fold lacks it in both, the other two in validation

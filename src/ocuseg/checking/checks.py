@@ -61,6 +61,7 @@ def check_index(
     mask_values: Mapping[Any, Any] | None = None,
     mask_threshold: int | None = None,
     ignore_index: int | None = None,
+    encoding: MaskEncoding | None = None,
     folds: Mapping[str, str] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -68,7 +69,8 @@ def check_index(
     """Return all findings on a data set, with its classes, class shares and hashes.
 
     `classes` win over the data set's classes.yaml; the other settings say what mask values mean, as in
-    `encoding.infer_encoding`. `folds`, the fold of each record by its name, takes the place of the splits where copies
+    `encoding.infer_encoding`. `encoding` is the rule that the classes were learnt with: it holds unless the masks
+    follow another one better. `folds`, the fold of each record by its name, takes the place of the splits where copies
     are looked for, in data that `divide_checked` is to divide. `workers` is the number of processes (all usable cores
     by default), `progress` is called with records done and records in all. Bad data never raise; settings that
     contradict each other raise UsageError.
@@ -90,6 +92,7 @@ def check_index(
         mask_values=mask_values,
         mask_threshold=mask_threshold,
         ignore_index=ignore_index,
+        known=encoding,
     )
     findings += _describe_labels(index, labels, declared=classes is not None)
     usable: list[Record] = []
@@ -125,7 +128,7 @@ def divide_checked(checked: CheckResult, splits: Mapping[str, Split]) -> CheckRe
     """Return the check of the same images for another division, `splits` by the records' names; no file is read.
 
     Classes and encoding stay those of all images; class pixels, their findings and the data hash become those of the
-    new splits.
+    new splits. A class that is missing from a new `train` is a warning, since the images of all splits do hold it.
     """
 
     def placed(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -136,7 +139,8 @@ def divide_checked(checked: CheckResult, splits: Mapping[str, Split]) -> CheckRe
     class_pixels = _sum_splits(usable, checked.image_class_pixels)
     findings = list(checked.findings)
     if checked.classes is not None:
-        findings += compare_classes(checked.classes, class_pixels, index.root)
+        found = compare_classes(checked.classes, class_pixels, index.root)
+        findings += [replace(item, level="warning") if item.level == "error" else item for item in found]
     return replace(
         checked,
         index=index,

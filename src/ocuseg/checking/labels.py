@@ -80,12 +80,29 @@ def settle_encoding(
     mask_values: Mapping[Any, Any] | None,
     mask_threshold: int | None,
     ignore_index: int | None,
+    known: MaskEncoding | None = None,
 ) -> Labels:
     """Return the rule that the masks of the training split follow, also where some of them break it.
 
     Where the values of all masks together follow no rule, the values that most masks hold, and the small ids without a
-    gap, are tried; a rule is taken if most masks follow it. Raises UsageError on settings that contradict each other.
+    gap, are tried; a rule is taken if most masks follow it. `known`, a rule that `classes` were learnt with, is taken
+    instead unless fewer masks follow it. Raises UsageError on settings that contradict each other.
     """
+    labels = _inferred(masks, classes, mask_values, mask_threshold, ignore_index)
+    if known is None or not masks:
+        return labels
+    learnt = Labels(known, classes)
+    following = _following(learnt, masks)
+    return learnt if following and following >= _following(labels, masks) else labels
+
+
+def _inferred(
+    masks: Sequence[MaskScan],
+    classes: Classes | None,
+    mask_values: Mapping[Any, Any] | None,
+    mask_threshold: int | None,
+    ignore_index: int | None,
+) -> Labels:
     settings: dict[str, Any] = {
         "classes": classes,
         "mask_values": mask_values,
@@ -114,10 +131,15 @@ def settle_encoding(
         except DataError:
             continue
         labels = Labels(encoding, found)
-        following = sum(labels.strays(mask) is None for mask in masks)
+        following = _following(labels, masks)
         if 2 * following > len(masks) and (best is None or following > best[0]):
             best = following, labels
     return Labels(None, classes, complaint) if best is None else best[1]
+
+
+def _following(labels: Labels, masks: Sequence[MaskScan]) -> int:
+    """Return how many masks hold nothing but values of the rule."""
+    return 0 if labels.encoding is None else sum(labels.strays(mask) is None for mask in masks)
 
 
 def _guesses(per_mask: list[dict[Value, int]], ignore_index: int | None) -> list[set[Value]]:
