@@ -6,6 +6,7 @@ import logging
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -24,6 +25,8 @@ __all__ = [
     "show_check",
     "shown_command",
 ]
+
+_SECONDS_BETWEEN_LINES = 10
 
 WrongUse: Any = typer.BadParameter.__base__
 """The usage error of click, of which newer versions of typer hold a copy of their own."""
@@ -82,10 +85,10 @@ def set_up_logging() -> None:
 
 
 @contextmanager
-def progress_bar(verb: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function that shows (done, total) as a bar on a terminal; None elsewhere."""
+def progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows (done, total): as a bar on a terminal, as a line every ten seconds elsewhere."""
     if not sys.stderr.isatty():
-        yield None
+        yield _progress_lines(verb)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -93,6 +96,18 @@ def progress_bar(verb: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _progress_lines(verb: str) -> Callable[[int, int], None]:
+    said_s = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s >= _SECONDS_BETWEEN_LINES:
+            said_s = time.monotonic()
+            typer.echo(f"{verb} {done}/{total}", err=True)
+
+    return tell
 
 
 class _Line(logging.Formatter):

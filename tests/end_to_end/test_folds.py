@@ -161,6 +161,30 @@ class TestACrossValidation:
         assert evaluation.metrics["seen_in_training"] == evaluation.metrics["images"]
         assert any("of these images took part in training" in line for line in caplog.messages)
 
+    def test_a_start_that_has_seen_the_images_makes_its_scores_no_test(
+        self, whole: Run, people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        start = load_bundle(whole.folds[0].bundle)
+        seen = len(start.info.trained_on["image_hashes"])
+        assert 0 < seen < 9
+        run = _train(people, tmp_path / "run", start_from=whole.folds[0])
+        assert f"{seen} of the 9 images that are to test it took part in making this model" in caplog.text
+        assert run.scores["seen_in_training"] == seen
+        assert any(f"{seen} of these images took part" in line for line in run.scores["warnings"])
+        assert whole.scores["seen_in_training"] == 0
+        for bundle in (run.bundle, run.folds[0].bundle):
+            trained_on = load_bundle(bundle).info.trained_on
+            assert trained_on["started_from"] == {"name": start.info.name, "digest": start.digest}
+            assert set(trained_on["image_hashes"]) >= set(start.info.trained_on["image_hashes"])
+
+    def test_a_recipe_that_was_edited_is_refused(self, whole: Run, people: Path, tmp_path: Path) -> None:
+        run = Run(Path(shutil.copytree(whole.folder, tmp_path / "run")))
+        shutil.rmtree(run.folds[1].bundle)
+        path = run.folder / "recipe.yaml"
+        path.write_text(path.read_text(encoding="utf-8").replace("epochs: 2\n", "epochs: 20\n"), encoding="utf-8")
+        with pytest.raises(ResumeError, match=r"run.recipe\.yaml: was changed since the run started \(epochs\)"):
+            ocuseg.train(resume=run)
+
     def test_its_folds_file_makes_the_same_folds_again(self, whole: Run, people: Path, tmp_path: Path) -> None:
         shutil.copytree(people, tmp_path / "data")
         table = shutil.copy(whole.folder / "folds.csv", tmp_path / "data" / "folds.csv")

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import ocuseg
 from ocuseg.errors import DeadNetworkError, ModelError, UsageError
+from ocuseg.files import hash_file
 from ocuseg.networks import build_network
 from ocuseg.phantom import write_eye_set
 from ocuseg.training.run import Run, find_run
@@ -100,7 +101,10 @@ class TestEncoderWeights:
         torch.testing.assert_close(found[f"encoder.{last}"], expected[last], atol=1e-6, rtol=0)
         assert "imagenet.pth taken for the encoder; dropped, as no part of it: classifier.weight (1)" in caplog.text
         trained_on = json.loads((tmp_path / "run" / "bundle" / "bundle.json").read_text())["trained_on"]
-        assert trained_on["recipe"]["encoder_weights"] == str(published)
+        assert trained_on["recipe"]["encoder_weights"] == "imagenet.pth"
+        assert trained_on["started_from"] == {"name": "imagenet.pth", "digest": hash_file(published)}
+        for path in (tmp_path / "run" / "bundle").iterdir():  # what is given away names no folder of this machine
+            assert str(tmp_path).encode() not in path.read_bytes(), path
 
     def test_a_killed_run_needs_the_file_no_more(self, eyes: Path, published: Path, tmp_path: Path) -> None:
         def stop(*_: object) -> None:

@@ -285,6 +285,32 @@ class TestResume:
         ):
             ocuseg.train(resume=stopped, **flags)
 
+    @pytest.mark.parametrize(
+        ("line", "changed", "said"),
+        [
+            ("learning_rate: 0.004", "learning_rate: 0.4", "learning_rate"),
+            ("epochs: 3", "epochs: 30", "epochs"),
+            ("  noise: 0.02", "  noise: 0.2", r"augmentation\.noise"),
+            ("  width: 4", "  width: 8", "network"),
+        ],
+    )
+    def test_refuses_a_recipe_that_was_edited(self, stopped: Path, line: str, changed: str, said: str) -> None:
+        path = stopped / "recipe.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert text.count(f"{line}\n") == 1
+        path.write_text(text.replace(f"{line}\n", f"{changed}\n"), encoding="utf-8")
+        with pytest.raises(
+            ResumeError, match=rf"recipe\.yaml: was changed since the run started \({said}\); restore it"
+        ):
+            ocuseg.train(resume=stopped)
+
+    def test_of_a_run_of_a_version_that_kept_no_recipe_goes_on(self, stopped: Path, train_only: Train) -> None:
+        last = stopped / "checkpoints" / "last.ckpt"
+        content = read_checkpoint(last)
+        del content["ocuseg"]["recipe"]
+        torch.save(content, last)
+        assert len(train_only(stopped, resume=stopped).history) == 3
+
     def test_refuses_a_folder_without_a_run(self, drawn: Path, tmp_path: Path) -> None:
         for folder in (drawn, tmp_path, tmp_path / "none"):
             with pytest.raises(ResumeError, match="holds no run; start one with 'ocuseg train DATA --out"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
+import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from safetensors.torch import load_file
 from tensorboardX.proto.event_pb2 import Event
 
 import ocuseg
+from ocuseg.bundle import load_bundle
 from ocuseg.errors import DeadNetworkError, ModelError
 from ocuseg.evaluation.judgement import guess_dice
 from ocuseg.index import build_index
@@ -29,6 +32,7 @@ from ocuseg.metrics import confusion_matrix, counts_of, dice
 from ocuseg.phantom import write_fundus_set
 from ocuseg.training.callbacks import read_checkpoint
 from ocuseg.training.run import Run
+from ocuseg.training.start import Origin, read_origin
 
 Train = Callable[..., Run]
 Differences = Callable[[Path, Path], list[str]]
@@ -190,6 +194,52 @@ class TestStartingFromAModel:
         for name, value in _last(started)["state_dict"].items():
             if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
                 torch.testing.assert_close(value, weights[name.removeprefix("network.")], rtol=0, atol=1e-6)
+
+    def test_which_images_it_has_seen_is_not_forgotten(
+        self, drawn: Path, trained: Run, train_only: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        same = ("preprocessing.size=[96, 96]", "network.width=8", *self.STILL)
+        run = train_only(tmp_path / "run", *same, start_from=trained)
+        assert "took part in making this model" not in caplog.text
+        start = load_bundle(trained.bundle)
+        origin = read_origin(run.folder)  # a checkpoint has followed, and it is known nevertheless
+        assert origin == Origin(start.info.name, start.digest, tuple(start.info.trained_on["image_hashes"]))
+
+    @pytest.mark.slow
+    def test_what_it_has_seen_is_no_test_of_what_starts_from_it(
+        self, drawn: Path, trained: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        swapped = tmp_path / "swapped"
+        shutil.copytree(drawn, swapped)
+        for old, new in (("training", "before"), ("test", "training"), ("before", "test")):
+            (swapped / old).rename(swapped / new)
+        recipe = trained.recipe.model_copy(update={"epochs": 1})
+        with suppress(DeadNetworkError):
+            ocuseg.train(swapped, recipe, out=tmp_path / "run", start_from=trained)
+        assert "8 of the 8 images that are to test it took part in making this model, such as " in caplog.text
+        start, trained_on = load_bundle(trained.bundle), load_bundle(tmp_path / "run" / "bundle").info.trained_on
+        assert trained_on["started_from"] == {"name": start.info.name, "digest": start.digest}
+        assert len(trained_on["image_hashes"]) == 8 + 3 + 3
+        assert ocuseg.evaluate(tmp_path / "run", swapped).metrics["seen_in_training"] == 8
+
+
+def test_how_the_data_were_understood_and_what_is_wrong_with_them_is_said(
+    drawn: Path, tiny: tuple[str, ...], train_only: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ocuseg")
+    data = shutil.copytree(drawn, tmp_path / "data")
+    (data / "classes.yaml").unlink()
+    for path in (data / "test" / "masks").iterdir():
+        with Image.open(path) as mask:
+            Image.fromarray(np.zeros_like(np.array(mask))).save(path)
+    shutil.rmtree(data / "validation")
+    ocuseg.train(data, "retina-unet256", out=tmp_path / "run", overrides=(*tiny, "epochs=1"))
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    starts = {level: [line for found, line in said if found == level] for level in ("INFO", "WARNING")}
+    assert any(line.startswith("layout: retina; image and mask: ") for line in starts["INFO"])
+    assert any(line.startswith("note: classes: ") for line in starts["INFO"])
+    assert any(line.startswith("validation-from-training: ") for line in starts["WARNING"])
+    assert any(line.startswith("class-absent: ") and " in test, " in line for line in starts["WARNING"])
 
 
 class TestSettings:

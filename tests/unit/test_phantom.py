@@ -223,3 +223,17 @@ class TestSets:
     def test_wrong_counts(self, tmp_path, counts, message):
         with pytest.raises(UsageError, match=message):
             write_fundus_set(tmp_path / "set", counts)
+
+
+@pytest.mark.parametrize("write", [write_fundus_set, write_eye_set])
+def test_the_table_of_classes_comes_last_and_so_says_that_a_set_is_whole(write, tmp_path):
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "set", {"train": 3}, size=64, progress=stop)
+    assert len(list((tmp_path / "set").rglob("*.png"))) >= 4
+    assert not (tmp_path / "set" / "classes.yaml").exists()
+    write(tmp_path / "set", {"train": 3}, size=64)
+    assert (tmp_path / "set" / "classes.yaml").exists()

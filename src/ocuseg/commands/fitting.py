@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from ocuseg.training.preparation import Prepared
     from ocuseg.training.run import Run
 
-__all__ = ["FitOptions", "fit_run", "resumable"]
+__all__ = ["FitOptions", "fit_run", "resumable", "tell_check"]
 
 _log = logging.getLogger("ocuseg")
+
+_TOLD_NOTES = ("classes", "split-by-ratio", "validation-from-training")
+_WARNINGS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def fit_run(
     """
     from ocuseg.training.completion import complete_run
     from ocuseg.training.fit import fit
+    from ocuseg.training.start import read_origin
 
     settings = run.recipe
     _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
@@ -69,7 +73,20 @@ def fit_run(
             _draw_history(run)
         raise
     _draw_history(run)
-    return complete_run(fitted, settings, checked, run.bundle).dead
+    return complete_run(fitted, settings, checked, run.bundle, read_origin(run.folder)).dead
+
+
+def tell_check(checked: CheckResult) -> None:
+    """Log how the data were understood, and what the check warns of."""
+    _log.info("layout: %s; image and mask: %s", checked.index.layout, checked.index.pairing)
+    for item in checked.findings.of_level("note"):
+        if item.code in _TOLD_NOTES:
+            _log.info("note: %s: %s", item.code, item)
+    warnings = checked.findings.of_level("warning")
+    for item in warnings[:_WARNINGS_TOLD]:
+        _log.warning("%s: %s", item.code, item)
+    if len(warnings) > _WARNINGS_TOLD:
+        _log.warning("... and %d more; 'ocuseg check' lists all", len(warnings) - _WARNINGS_TOLD)
 
 
 def _draw_history(run: Run) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocuseg.commands.fitting import FitOptions, fit_run, resumable
+from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
 from ocuseg.commands.opening import check_data, index_data, require_sound
 from ocuseg.errors import DeadNetworkError
 
@@ -38,8 +38,11 @@ def start_folds(
     from ocuseg.training.folds import divide_folds
     from ocuseg.training.preparation import prepare
     from ocuseg.training.run import start_run
+    from ocuseg.training.start import warn_of_seen
 
     plan, checked = _check_folds(data, settings, folds)
+    tell_check(checked)
+    warn_of_seen(start, checked, plan.index.records, "the out-of-fold scores would be no test for them")
     divided = divide_folds(checked, plan, settings)
     # What is refused is so before a folder is made.
     start = prepare(divided[0], settings, start=start, device=options.device).start
@@ -141,13 +144,14 @@ def _train_fold(
     from ocuseg.bundle import load_bundle
     from ocuseg.machine import describe_machine
     from ocuseg.training.preparation import prepare
-    from ocuseg.training.run import find_run, require_same_data, start_run
+    from ocuseg.training.run import find_run, require_same_data, require_same_recipe, start_run
     from ocuseg.training.start import read_start
 
     sizes = ", ".join(f"{len(checked.index.of_split(split))} {split}" for split in ("train", "val", "test"))
     begun = (fold.folder / "recipe.yaml").is_file()
     if begun:
         require_same_data(find_run(fold), checked)
+        require_same_recipe(run.folder, fold.recipe.to_plain(), run.recipe)
         if (fold.bundle / "bundle.json").is_file():
             _log.info("fold %d of %d (%s) is done", number, plan.folds, sizes)
             return tuple(load_bundle(fold.bundle).info.scores["val"]["dead"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocuseg.commands.fitting import FitOptions, fit_run, resumable
+from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
 from ocuseg.commands.folding import check_run, resume_folds, start_folds
 from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
 from ocuseg.errors import DeadNetworkError, UsageError
@@ -74,7 +74,7 @@ def train(
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
     from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
-    from ocuseg.training.start import bundle_start, read_start
+    from ocuseg.training.start import bundle_start, read_start, warn_of_seen
 
     if resume is not None:
         if recipe is not None or overrides or start_from is not None or out is not None:
@@ -96,6 +96,7 @@ def train(
         run.clear_temporaries()
         start = read_start(run.folder)
         checked = check_run(run, data)
+        require_same_data(run, checked)
     else:
         start = None if start_from is None else bundle_start(open_bundle(start_from))
         folder = Path(out) if out is not None else new_run_folder(settings.name)
@@ -103,10 +104,10 @@ def train(
             return start_folds(data, folds, settings, folder, start, options)
         checked = check_data(index_data(data, settings), settings)
         require_sound(checked)
+        tell_check(checked)
+        warn_of_seen(start, checked, checked.index.of_split("test"), "the scores on test would be no test for them")
     prepared = prepare(checked, settings, start=start, resume=resume is not None, device=device)
-    if resume is not None:
-        require_same_data(run, checked)
-    else:
+    if resume is None:
         run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=prepared.start)
     with resumable(run):
         dead = fit_run(
@@ -128,6 +129,7 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
     from ocuseg.training.completion import complete_run
     from ocuseg.training.fit import load_fitted
     from ocuseg.training.run import find_run, require_same_data
+    from ocuseg.training.start import read_origin
 
     found = find_run(run)
     require_replaceable(out)
@@ -137,7 +139,7 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
     settings = found.recipe
     checked = check_run(found, found.data if data is None else data)
     require_same_data(found, checked)
-    return complete_run(fitted, settings, checked, Path(out)).bundle
+    return complete_run(fitted, settings, checked, Path(out), read_origin(found.folder)).bundle
 
 
 def _require_torch() -> None:

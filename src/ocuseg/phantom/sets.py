@@ -40,13 +40,13 @@ def write_fundus_set(
     """
     root = make_folder(folder)
     classes = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": "vessel", "colour": "#56b4e9"}])
-    _write_classes(root, classes)
     names = {"train": "training", "val": "validation", "test": "test"}
     for number, split, drawn in _drawn(draw_fundus, counts, seed, size, progress):
         place = root / names[split]
         write_image(make_folder(place / "images") / f"img_{number:04d}.png", drawn.image)
         write_mask(make_folder(place / "masks") / f"img_{number:04d}_mask.png", drawn.mask, classes)
         _write_field_of_view(make_folder(place / "field_of_view") / f"img_{number:04d}.png", drawn.field_of_view)
+    _write_classes(root, classes)  # last: a folder with it was drawn to its end
     return root
 
 
@@ -63,10 +63,10 @@ def write_eye_set(
     """
     root = make_folder(folder)
     classes = eye_classes()
-    _write_classes(root, classes)
     for number, split, drawn in _drawn(draw_eye, counts, seed, size, progress):
         write_image(make_folder(root / split / "images") / f"image{number}.png", drawn.image)
         write_mask(make_folder(root / split / "masks") / f"mask{number}.png", drawn.mask, classes)
+    _write_classes(root, classes)  # last: a folder with it was drawn to its end
     return root
 
 

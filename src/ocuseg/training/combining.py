@@ -13,17 +13,18 @@ import numpy as np
 from ocuseg.bundle import Bundle, BundleInfo, load_bundle
 from ocuseg.checking import CheckResult
 from ocuseg.errors import DataError
-from ocuseg.evaluation import THRESHOLDS, Evaluation, PredictorLike, evaluate_folds
+from ocuseg.evaluation import Evaluation, PredictorLike, evaluate_folds
 from ocuseg.files import hash_bytes
 from ocuseg.index import Record
-from ocuseg.metrics import dice
+from ocuseg.metrics import best_of_sweep
 from ocuseg.networks import Ensemble, build_network
 from ocuseg.prediction import open_predictor
-from ocuseg.training.completion import HASH_DIGITS, LICENCE, headline
+from ocuseg.training.completion import LICENCE, common_facts, headline
 from ocuseg.training.export import export_bundle
 from ocuseg.training.folds import FoldPlan
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.run import OUT_OF_FOLD, Run
+from ocuseg.training.start import Origin, read_origin, seen_before
 
 __all__ = ["combine_folds", "score_folds"]
 
@@ -59,6 +60,7 @@ def score_folds(run: Run, plan: FoldPlan, checked: CheckResult) -> Evaluation:
         "folds": plan.folds,
         "folds_made": plan.rule,
         "threshold_chosen_on": None if bundles[0].info.threshold is None else "val",
+        "seen_in_training": len(seen_before(read_origin(run.folder), checked, plan.index.records)),
     }
     return evaluate_folds(opened(), checked.encoding, split=OUT_OF_FOLD, provenance=provenance)
 
@@ -91,9 +93,9 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
         classes=first.info.classes,
         preprocessing=replace(first.preprocessing, mean=mean, std=std).to_json(),
         prediction=first.info.prediction,
-        threshold=_best_threshold(scores) if len(first.classes) == 2 else None,
+        threshold=best_of_sweep(scores.sweep)[0] if len(first.classes) == 2 else None,
         threshold_chosen_on=_CHOSEN_ON if len(first.classes) == 2 else None,
-        trained_on=_facts(plan, checked, recipe, members),
+        trained_on=_facts(plan, checked, recipe, members, read_origin(run.folder)),
         scores={"note": _NOTE, OUT_OF_FOLD: headline(scores)},
         licence=LICENCE,
         ocuseg_version=version("ocuseg"),
@@ -105,29 +107,19 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
     return export_bundle(ensemble, info, run.bundle, records=compared)
 
 
-def _facts(plan: FoldPlan, checked: CheckResult, recipe: Recipe, members: Sequence[Bundle]) -> dict[str, Any]:
+def _facts(
+    plan: FoldPlan, checked: CheckResult, recipe: Recipe, members: Sequence[Bundle], origin: Origin | None
+) -> dict[str, Any]:
     records = checked.index.records
-    digests = [checked.file_hashes.get(str(record.image), "") for record in records]
     return {
-        "recipe": recipe.to_plain(),
-        "data_settings": recipe.data_settings(),
-        "data_hash": checked.data_hash,
+        **common_facts(recipe, checked, records, origin),
         "images": len(records),
         "groups": len({record.group for record in records if record.group}),
         "folds": plan.folds,
         "folds_made": plan.rule,
         "epochs": [member.info.trained_on["epoch"] for member in members],
         "thresholds": [member.info.threshold for member in members if member.info.threshold is not None],
-        "seed": recipe.seed,
-        "image_hashes": sorted(digest[:HASH_DIGITS] for digest in digests if digest),
     }
-
-
-def _best_threshold(scores: Evaluation) -> float:
-    """Return the threshold with the highest pooled Dice; of equally good ones the nearest to 0.5, then the lower."""
-    found = np.nan_to_num(dice(scores.sweep)[0])
-    ties = [threshold for threshold, value in zip(THRESHOLDS, found, strict=True) if value == found.max()]
-    return min(ties, key=lambda threshold: (round(abs(threshold - 0.5), 9), threshold))
 
 
 def _mean_of(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:

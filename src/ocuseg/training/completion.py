@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from ocuseg.bundle import Bundle, BundleInfo
 from ocuseg.checking import CheckResult
 from ocuseg.evaluation import Evaluation, choose_threshold, evaluate_records
+from ocuseg.index import Record
 from ocuseg.prediction import open_predictor
 from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
+from ocuseg.training.start import Origin
 
-__all__ = ["HASH_DIGITS", "LICENCE", "Completed", "complete_run", "headline"]
+__all__ = ["LICENCE", "Completed", "common_facts", "complete_run", "headline"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -34,10 +37,13 @@ class Completed:
     dead: tuple[str, ...]
 
 
-def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: Path) -> Completed:
+def complete_run(
+    fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: Path, origin: Origin | None = None
+) -> Completed:
     """Return the bundle written to `folder`, with the threshold and the scores of the validation images.
 
-    Both come from the exported network as a user will run it. Raises ExportError where it disagrees with PyTorch.
+    Both come from the exported network as a user will run it. `origin` is the model that the run started from. Raises
+    ExportError where the exported network disagrees with PyTorch.
     """
     records = checked.index.of_split("val")
     info = BundleInfo(
@@ -48,7 +54,7 @@ def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: P
         prediction=recipe.prediction.model_dump(),  # type: ignore[arg-type]
         threshold=None,
         threshold_chosen_on=None,
-        trained_on=_training_facts(recipe, checked, fitted),
+        trained_on=_training_facts(recipe, checked, fitted, origin),
         scores={},
         licence=LICENCE,
         ocuseg_version=version("ocuseg"),
@@ -73,20 +79,37 @@ def complete_run(fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: P
     return Completed(bundle, evaluations[0].dead)
 
 
-def _training_facts(recipe: Recipe, checked: CheckResult, fitted: Fitted) -> dict[str, Any]:
-    splits = {split: checked.index.of_split(split) for split in ("train", "val", "test")}
-    train = [checked.file_hashes.get(str(record.image), "") for record in (*splits["train"], *splits["val"])]
+def common_facts(
+    recipe: Recipe, checked: CheckResult, records: Sequence[Record], origin: Origin | None
+) -> dict[str, Any]:
+    """Return what every bundle says of its training: the recipe, the data, the images that took part, the start.
+
+    `records` took part in this training; `image_hashes` has their images and those of the model that it started from.
+    Of a weights file its name is given, not the folder that it lies in.
+    """
+    plain = recipe.to_plain()
+    if recipe.encoder_weights is not None:
+        plain["encoder_weights"] = Path(recipe.encoder_weights).name
+    digests = {checked.file_hashes.get(str(record.image), "")[:HASH_DIGITS] for record in records} - {""}
     return {
-        "recipe": recipe.to_plain(),
+        "recipe": plain,
         "data_settings": recipe.data_settings(),
         "data_hash": checked.data_hash,
+        **({} if origin is None else {"started_from": origin.to_json()}),
+        "seed": recipe.seed,
+        "image_hashes": sorted(digests.union(() if origin is None else origin.image_hashes)),
+    }
+
+
+def _training_facts(recipe: Recipe, checked: CheckResult, fitted: Fitted, origin: Origin | None) -> dict[str, Any]:
+    splits = {split: checked.index.of_split(split) for split in ("train", "val", "test")}
+    return {
+        **common_facts(recipe, checked, (*splits["train"], *splits["val"]), origin),
         "images": {split: len(records) for split, records in splits.items() if records},
         "groups": {
             split: len({record.group for record in records if record.group}) for split, records in splits.items()
         },
         "epoch": fitted.best_epoch,
-        "seed": recipe.seed,
-        "image_hashes": sorted(digest[:HASH_DIGITS] for digest in train if digest),
     }
 
 

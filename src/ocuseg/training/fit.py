@@ -48,6 +48,7 @@ from ocuseg.training.events import TensorBoardEvents
 from ocuseg.training.module import SegmentationModule
 from ocuseg.training.preparation import Prepared
 from ocuseg.training.recipe import Recipe
+from ocuseg.training.run import require_same_recipe
 
 __all__ = ["Fitted", "fit", "load_fitted"]
 
@@ -79,8 +80,15 @@ def fit(
     """Return the network trained on `train` and chosen on `val`; everything on the way is in `folder`.
 
     With `resume`, goes on after the last whole epoch of `folder/checkpoints/last.ckpt`, exactly as the undisturbed run
-    would have. Raises LossError, DataError, OutputError; KeyboardInterrupt leaves a run that can be resumed.
+    would have. Raises LossError, DataError, OutputError, and ResumeError where the recipe is not that of the
+    checkpoint; KeyboardInterrupt leaves a run that can be resumed.
     """
+    checkpoints = folder / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    resume = resume and last.exists()
+    if resume:
+        trained_by = read_checkpoint(last)[SegmentationModule.DESCRIPTION].get("recipe", {})  # none in old ones
+        require_same_recipe(folder, trained_by, recipe)
     classes, encoding, precision = prepared.classes, prepared.encoding, prepared.precision
     network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
@@ -128,12 +136,10 @@ def fit(
             "preprocessing": preprocessing.to_json(),
             "classes": classes.to_list(),
             "encoding": encoding.to_json(),
+            "recipe": recipe.to_plain(),
         },
     )
-    checkpoints = folder / "checkpoints"
     best_and_last = BestAndLast(checkpoints, recipe.monitor)
-    last = checkpoints / "last.ckpt"
-    resume = resume and last.exists()
     if not (resume and _is_over(last, recipe)):
         with _quiet():
             trainer = pl.Trainer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, ModelError, UsageError
+from ocuseg.files import hash_file
 from ocuseg.networks import SegmentationNetwork, build_network, resolve_network
 from ocuseg.training.frequencies import class_weights
 from ocuseg.training.losses import SegmentationLoss, build_loss
 from ocuseg.training.precision import Precision, choose_precision
 from ocuseg.training.pretrained import load_encoder_weights
 from ocuseg.training.recipe import Recipe
-from ocuseg.training.start import StartWeights
+from ocuseg.training.start import Origin, StartWeights
 
 __all__ = ["Prepared", "prepare"]
 
@@ -54,17 +56,23 @@ def prepare(
     The network starts from `start`, else from the recipe's `encoder_weights`; a run that goes on (`resume`) has read
     these before, and finds all of its weights in `start` or in a checkpoint.
 
-    Raises UsageError where the recipe or the device is not accepted, DataError where the classes are not known, and
-    ModelError where the weights are of another network - all before a run folder is made.
+    Raises UsageError where the recipe or the device is not accepted, DataError where the classes are not known or the
+    foreground of two is missing from `val`, and ModelError where the weights are of another network - all before a run
+    folder is made.
     """
     if recipe.encoder_weights is not None and start is not None and not resume:
-        raise UsageError(f"both 'encoder_weights' and {start.model} are given as the start; leave out one")
+        raise UsageError(f"both 'encoder_weights' and {start.origin.model} are given as the start; leave out one")
     classes, encoding = checked.classes, checked.encoding
     if classes is None or encoding is None:
         raise DataError(f"{checked.index.root}: the classes of the masks are not known; see the findings of the check")
     for split, use in (("train", "to learn from"), ("val", "to choose the best epoch and the threshold on")):
         if not checked.index.has_split(split):
             raise DataError(f"{checked.index.root}: has no images of {split} {use}; add that split, or a split file")
+    if len(classes) == 2 and not checked.class_pixels["val"][1]:
+        raise DataError(
+            f"{checked.index.root}: no mask of val shows {classes.items[1].name}, to choose the threshold on; "
+            "move images that do into val, whole groups at a time"
+        )
     precision = choose_precision(recipe.precision, device)
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
     loss = _loss(recipe, classes, checked.class_pixels["train"])
@@ -74,7 +82,8 @@ def prepare(
         _start_from(network, settings, start)
     elif recipe.encoder_weights is not None and not resume:
         _load_encoder(network, recipe.encoder_weights)
-        start = StartWeights(recipe.encoder_weights, settings, network.state_dict())
+        origin = Origin(Path(recipe.encoder_weights).name, hash_file(recipe.encoder_weights))
+        start = StartWeights(origin, settings, network.state_dict())
     return Prepared(classes, encoding, precision, network, settings, loss, start)
 
 
@@ -86,15 +95,19 @@ def _load_encoder(network: SegmentationNetwork, path: str) -> None:
 
 
 def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
-    different = sorted(key for key in settings if settings[key] != start.network.get(key))
+    try:
+        own = resolve_network(start.network)  # a model of an earlier version lacks the settings that came since
+    except UsageError as error:
+        raise ModelError(f"{start.origin.model}: {error}; start from another model") from error
+    different = sorted(key for key in settings if settings[key] != own.get(key))
     if different:
         key = different[0]
         raise ModelError(
-            f"{start.model}: its network has {key} {start.network.get(key)!r}, the recipe {settings[key]!r}; "
-            f"set network.{key}={start.network.get(key)}"
+            f"{start.origin.model}: its network has {key} {own.get(key)!r}, the recipe {settings[key]!r}; "
+            f"set network.{key}={own.get(key)}"
         )
     network.load_state_dict(start.weights)
-    _log.info("weights of %s taken as the start", start.model)
+    _log.info("weights of %s taken as the start", start.origin.model)
 
 
 def _loss(recipe: Recipe, classes: Classes, pixels: NDArray[np.int64]) -> SegmentationLoss:

@@ -6,21 +6,25 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ocuseg.checking import CheckResult
 from ocuseg.errors import ModelError, OutputError, ResumeError
 from ocuseg.files import make_folder, write_json, write_text
+from ocuseg.folders import safe_name
 from ocuseg.index import Record
 from ocuseg.training.folds import FoldPlan
 from ocuseg.training.losses import settled_loss
 from ocuseg.training.recipe import Recipe, load_recipe, save_recipe
 from ocuseg.training.start import START_FILE, StartWeights, write_start
 
-__all__ = ["OUT_OF_FOLD", "Run", "find_run", "new_run_folder", "require_same_data", "start_run"]
+__all__ = ["OUT_OF_FOLD", "Run", "find_run", "new_run_folder", "require_same_data", "require_same_recipe", "start_run"]
 
 OUT_OF_FOLD = "out_of_fold"
 """The name, in the place of a split, of scores in which each image was scored by the model that did not see it."""
@@ -112,7 +116,7 @@ class Run:
 
 def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
     """Return the first of `runs/<name>`, `runs/<name>-2`, ... that does not exist."""
-    number = 1
+    name, number = safe_name(name), 1
     while True:
         folder = parent / (name if number == 1 else f"{name}-{number}")
         if not folder.exists():
@@ -174,6 +178,26 @@ def require_same_data(run: Run, checked: CheckResult) -> None:
         raise ResumeError(
             f"{run}: was trained on other data (hash {run.data_hash[:12]}, now {checked.data_hash[:12]}); "
             "restore the data as listed in its split.csv, or start a new run"
+        )
+
+
+def require_same_recipe(folder: Path, before: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raise ResumeError where `recipe`, of the run in `folder`, is not the resolved one that it was trained by before.
+
+    A key that only one of the two knows is of another version of this program, and no change.
+    """
+    changed = []
+    for key, value in recipe.to_plain().items():
+        if key not in before:
+            continue
+        if isinstance(getattr(recipe, key), BaseModel):
+            changed += [f"{key}.{inner}" for inner in value if before[key].get(inner, value[inner]) != value[inner]]
+        elif before[key] != value:
+            changed.append(key)
+    if changed:
+        raise ResumeError(
+            f"{folder / 'recipe.yaml'}: was changed since the run started ({', '.join(changed)}); "
+            "restore it, or start a new run with --from"
         )
 
 

@@ -1,0 +1,82 @@
+"""The demonstration, from drawing to report, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import ocuseg
+from ocuseg import cli, demonstration
+from ocuseg.evaluation.judgement import guess_dice
+from ocuseg.phantom import draw_fundus
+from ocuseg.phantom.texture import Phantom
+
+SHORT = (
+    "preprocessing.size=[96, 96]",
+    "network={name: unet-small, width: 8, depth: 2}",
+    "batch_size=4",
+    "steps_per_epoch=2",
+    "epochs=60",
+    "learning_rate=0.01",
+    "precision=fp32",
+    "prediction.flips=false",
+)
+COUNTS = {"train": 8, "val": 3, "test": 3}
+
+
+@pytest.mark.slow
+def test_it_goes_from_drawn_images_to_a_report_and_draws_a_half_drawn_set_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demonstration, "_COUNTS", COUNTS)
+
+    monkeypatch.setattr("ocuseg.phantom.sets.draw_fundus", _stopping_after(5))
+    with pytest.raises(KeyboardInterrupt):
+        ocuseg.demo(out=tmp_path / "demo")
+    monkeypatch.setattr("ocuseg.phantom.sets.draw_fundus", draw_fundus)
+    drawn = tmp_path / "demo" / "data"
+    assert 0 < len(list(drawn.glob("*/images/*.png"))) < 14
+
+    shown = ocuseg.demo(out=tmp_path / "demo", overrides=SHORT)
+
+    assert shown.data == drawn
+    assert {name: len(list((drawn / name / "images").iterdir())) for name in ("training", "validation", "test")} == {
+        "training": 8, "validation": 3, "test": 3,
+    }  # fmt: skip
+    (vessel,) = shown.evaluation.metrics["classes"]
+    assert shown.evaluation.metrics["split"] == "test"
+    assert vessel["dice"]["pooled"] > guess_dice(vessel["area"]["reference_share"]) + 0.1
+    assert all(path.exists() for path in shown.paths)
+
+
+def _stopping_after(count: int) -> Callable[[int, int], Phantom]:
+    """Draw so many pictures, then stop."""
+    made: list[int] = []
+
+    def draw(seed: int, size: int) -> Phantom:
+        if len(made) == count:
+            raise KeyboardInterrupt
+        made.append(seed)
+        return draw_fundus(seed, size)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("dead", "failures", "status"),
+    [((), (), 0), (("vessel is dead",), (), 1), ((), ("test/images/a.png: cannot be read",), 1)],
+)
+def test_its_exit_status_is_that_of_its_scores(
+    monkeypatch: pytest.MonkeyPatch, dead: tuple[str, ...], failures: tuple[str, ...], status: int
+) -> None:
+    evaluation = SimpleNamespace(metrics={}, dead=dead, failures=failures)
+    shown = SimpleNamespace(evaluation=evaluation, paths=(Path("report.html"),))
+    monkeypatch.setattr(demonstration, "demo", lambda *_, **__: shown)
+    monkeypatch.setattr("ocuseg.reporting.scores_table", lambda *_, **__: "scores")
+    answer = CliRunner().invoke(cli.app, ["demo"])
+    assert answer.exit_code == status
+    assert "wrote report.html" in answer.output
