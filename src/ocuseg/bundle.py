@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from ocuseg import folders
 from ocuseg.card import model_card
 from ocuseg.classes import Classes, parse_classes
-from ocuseg.errors import DataError, ModelError, OutputError, UsageError
+from ocuseg.errors import DataError, ModelError, UsageError
 from ocuseg.files import hash_file
-from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.geometry import Preprocessing
 
 __all__ = [
@@ -36,8 +36,6 @@ BUNDLE_SCHEMA = 1
 
 _INFO, _ONNX, _WEIGHTS, _CARD = "bundle.json", "model.onnx", "model.safetensors", "README.md"
 _FILES = (_INFO, _ONNX, _WEIGHTS, _CARD)
-# What desktops leave in any folder that was looked at.
-_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 _RUN_FILES = ("recipe.yaml", "environment.json", "history.csv", "checkpoints")
 _NO_DIGEST = "0" * 64
 
@@ -119,7 +117,7 @@ def write_bundle(
     _interpret(info, str(folder))
     require_replaceable(folder)
     card = readme if readme is not None else model_card(info.to_json())
-    with folder_written_whole(folder) as staging:
+    with folders.folder_written_whole(folder) as staging:
         for name, content in ((_ONNX, onnx_model), (_WEIGHTS, weights), (_CARD, card.encode())):
             (staging / name).write_bytes(content)
         digests = {name: hash_file(staging / name) for name in (_ONNX, _WEIGHTS, _CARD)}
@@ -184,15 +182,13 @@ def require_replaceable(folder: Path | str) -> None:
 
     It can where nothing is yet, where the folder is empty, and where it holds nothing but a bundle.
     """
-    target = Path(folder)
-    if target.is_dir():
-        found = {path.name for path in target.iterdir()} - _LITTER
-        other = found - set(_FILES) if _INFO in found else found
-        if other:
-            raise OutputError(f"{folder}: holds {min(other)}, which is no part of a bundle; give a new or empty folder")
-    elif target.exists():
-        raise OutputError(f"{folder}: is a file; give a folder for the bundle")
-    require_writable(folder)
+    folders.require_replaceable(
+        folder,
+        _FILES,
+        lambda target: (target / _INFO).exists(),
+        result="the bundle",
+        foreign="which is no part of a bundle",
+    )
 
 
 def _models_folder() -> Path:
@@ -206,6 +202,8 @@ def _known(names: tuple[str, ...]) -> str:
 def _no_bundle(path: Path) -> str:
     if not path.is_dir():
         return f"{path}: is no bundle: there is no such folder; give a folder with {_INFO}"
+    if (path / "folds.csv").is_file():
+        return f"{path}: is a cross-validation that has not ended; go on with 'ocuseg train --resume {path}'"
     if any((path / name).exists() for name in _RUN_FILES):
         return f"{path}: is a run without a bundle; make one with 'ocuseg export {path} --out {path / 'bundle'}'"
     return f"{path}: is no bundle (it holds no {_INFO}); give a bundle or a run folder, or make one with 'ocuseg train'"

@@ -6,13 +6,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ocuseg import terminal
+from ocuseg.options import Data, FlipsOption, Model, RecipeOption, Region, RuntimeName, RuntimeOption, SetOption
 
 __all__ = ["app", "main"]
 
@@ -24,32 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-
-class Region(StrEnum):
-    """Where pixels count."""
-
-    field_of_view = "field_of_view"
-    image = "image"
-
-
-class RuntimeName(StrEnum):
-    """What computes the network."""
-
-    auto = "auto"
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
-    pytorch = "pytorch"
-
-
-Data = Annotated[Path, typer.Argument(help="A folder of images and masks, or a split file (CSV).", show_default=False)]
-Model = Annotated[str, typer.Argument(help="A shipped model's name, a run folder or a bundle.", show_default=False)]
-RecipeOption = Annotated[str | None, typer.Option("--recipe", help="A shipped recipe's name or a YAML file.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe; may be repeated.")]
-RuntimeOption = Annotated[RuntimeName, typer.Option("--runtime", help="What computes the network.")]
-FlipsOption = Annotated[
-    bool | None, typer.Option("--flips/--no-flips", help="Average over the four flips; default: as the model says.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -155,7 +129,8 @@ def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities, PNG.")] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="Also write the probabilities, as NumPy arrays instead.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="0 to 1; default: the one chosen on validation.")
@@ -169,7 +144,7 @@ def predict(
     done = failed = 0
     with terminal.progress_bar("predicting") as progress:
         outcomes = commands.predict(
-            model, images, out=out, probabilities=probabilities, overlay=overlay, threshold=threshold,
+            model, images, out=out, probabilities="npz" if npz else probabilities, overlay=overlay, threshold=threshold,
             runtime=runtime.value, flips=flips, progress=progress,
         )  # fmt: skip
         for outcome in outcomes:
@@ -254,6 +229,8 @@ def demo(
     typer.echo(scores_table(shown.evaluation.metrics))
     for path in shown.paths:
         typer.echo(f"wrote {path}")
+    if shown.evaluation.dead or shown.evaluation.failures:
+        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ocuseg.errors import OutputError
 
-__all__ = ["folder_written_whole", "require_writable"]
+__all__ = ["folder_written_whole", "require_replaceable", "require_writable", "safe_name"]
+
+# What desktops leave in any folder that was looked at.
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 @contextlib.contextmanager
@@ -51,6 +55,31 @@ def require_writable(folder: Path | str) -> None:
             pass
     except OSError as error:
         raise _not_written(folder, error) from error
+
+
+def require_replaceable(
+    folder: Path | str, files: Collection[str], is_ours: Callable[[Path], bool], *, result: str, foreign: str
+) -> None:
+    """Raise OutputError unless `folder` can be written anew; to be asked before the work.
+
+    It can where nothing is yet, where the folder is empty, and where it holds nothing but `files` of an earlier result,
+    as which `is_ours` knows it. `result` ("the bundle") and `foreign` ("which is no part of a bundle") go into the
+    error.
+    """
+    target = Path(folder)
+    if target.is_dir():
+        found = {path.name for path in target.iterdir()} - _LITTER
+        other = found - set(files) if is_ours(target) else found
+        if other:
+            raise OutputError(f"{folder}: holds {min(other)}, {foreign}; give a new or empty folder")
+    elif target.exists():
+        raise OutputError(f"{folder}: is a file; give a folder for {result}")
+    require_writable(folder)
+
+
+def safe_name(name: str) -> str:
+    """Return a name as one part of a path: of letters, digits, `_`, `-` and `.`, with none of these dots at an end."""
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
 
 
 def _not_written(folder: Path | str, error: OSError) -> OutputError:

@@ -180,6 +180,9 @@ def _computed(where: str, images: NDArray[np.float32], compute: Callable[[], Any
     except MemoryError:
         raise
     except Exception as error:
+        # ONNX Runtime and PyTorch report a refused allocation in words, as an error like any other.
+        if "alloc" in str(error).lower():
+            raise MemoryError from error
         size = " x ".join(map(str, images.shape))
         raise ModelError(
             f"{where}: the network fails on images of {size} ({_reason(error)}); give smaller images or tiles"

@@ -5,6 +5,7 @@ Each case runs in a copy of a small world (see `conftest.py`), with its own fold
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shlex
@@ -280,7 +281,21 @@ _FOLDER = ("nowhere: does not exist; give a folder of images and masks, or a spl
 _NO_DATA = ("empty: is an empty folder", "it needs train/ and val/", "images/ and masks/", "split CSV")
 _NO_RUN = ("holds no run", "start one with 'ocuseg train DATA --out")
 _NO_BUNDLE = ("empty: is no bundle", "holds no bundle.json", "give a bundle or a run folder")
+
+
+def _no_vessel_in_val() -> None:
+    for path in Path("data/validation/masks").iterdir():
+        with Image.open(path) as mask:
+            Image.fromarray(np.zeros_like(np.array(mask))).save(path)
+
+
 _PLACES = [
+    Case(
+        "validation without a vessel",
+        "train data --out new",
+        ("data: no mask of val shows vessel, to choose the threshold on; move images that do into val",),
+        _no_vessel_in_val,
+    ),
     Case("a missing folder", "check nowhere", _FOLDER, status=2),
     Case("a missing folder", "train nowhere --out new", _FOLDER, status=2),
     Case("a missing folder", "evaluate bundle nowhere --out new", _FOLDER, status=2),
@@ -486,6 +501,20 @@ def _other_data() -> None:
     Image.open(IMAGE).rotate(90).save("data/training/images/img_0001.png")
 
 
+def _spoilt_cell(column: str, cell: str) -> Callable[[], None]:
+    def spoil() -> None:
+        path = Path("second/per_image.csv")
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        next(row for row in rows if row["image"] == "img_0007")[column] = cell
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    return spoil
+
+
 def _model_cases() -> list[Case]:
     uses = ("evaluate {} data --out new", "predict {} data/test/images --out new", "train data --out new --from {}")
     cases = []
@@ -535,6 +564,18 @@ def _model_cases() -> list[Case]:
             "compare first second",
             ("second: cannot be read as an evaluation (rows are missing); run 'ocuseg evaluate' again",),
             lambda: Path("second/per_image.csv").write_text("image,class_id\n"),
+        ),
+        Case(
+            "a cell with a comma in its number",
+            "compare first second",
+            ("second: cannot be read as an evaluation (per_image.csv: img_0007: dice is '0,81', no number); run",),
+            _spoilt_cell("dice", "0,81"),
+        ),
+        Case(
+            "a class id that is none",
+            "compare first second",
+            ("second: cannot be read as an evaluation (per_image.csv: img_0007: class_id is 'vessel', no number)",),
+            _spoilt_cell("class_id", "vessel"),
         ),
     ]
 
@@ -699,6 +740,8 @@ def _complaints(case: Case, answer) -> list[str]:
     notices = (
         "check: ",
         "drawing ",
+        "layout: ",
+        "note: ",
         "warning: ",
         "run ",
         "precision ",

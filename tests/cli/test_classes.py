@@ -31,6 +31,24 @@ def test_without_a_test_split_val_is_scored_and_called_no_test(ocuseg, world: Pa
     assert {path.stem for path in Path("new/masks").iterdir()} == {"image5", "image6"}
 
 
+def test_val_does_not_stand_in_for_test_images_that_are_lost(ocuseg, world: Path) -> None:
+    pairs = [(path, "val") for path in sorted(Path("eyes/val/images").iterdir())]
+    rows = [f"{image},{str(image).replace('images/image', 'masks/mask')},{split}" for image, split in pairs]
+    Path("lost.csv").write_text("\n".join(["image,mask,split", *rows, "eyes/gone.png,eyes/gone_mask.png,test", ""]))
+    answer = ocuseg("evaluate eye-bundle lost.csv --out new")
+    assert answer.status == 1
+    assert "lost.csv: no image of test is there; restore the files, or give --split val" in answer.err
+    assert not Path("new").exists()
+
+
+def test_a_cross_validation_without_its_ensemble_says_how_to_go_on(ocuseg, world: Path) -> None:
+    Path("unfinished").mkdir()
+    Path("unfinished/folds.csv").write_text("image,group,fold\n")
+    answer = ocuseg("predict unfinished eyes/val/images --out masks")
+    assert answer.status == 1
+    assert "has not ended; go on with 'ocuseg train --resume unfinished'" in answer.err
+
+
 def test_dead_classes_are_said_once(ocuseg, world: Path) -> None:
     answer = ocuseg("evaluate eye-bundle eyes --out new")
     assert answer.status == 1

@@ -19,7 +19,7 @@ OPTIONS = {
     "check": ("--recipe", "--set", "--json"),
     "train": ("--recipe", "--out", "--set", "--resume", "--from", "--device"),
     "evaluate": ("--split", "--out", "--recipe", "--set", "--region", "--runtime", "--flips", "--no-flips"),
-    "predict": ("--out", "--probabilities", "--overlay", "--threshold", "--runtime", "--flips"),
+    "predict": ("--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--flips"),
     "export": ("--out", "--data"),
     "demo": ("--out",),
 }
@@ -129,6 +129,65 @@ def test_evaluate_says_what_it_wrote_where(ocuseg, world) -> None:
     assert [(world / name).exists() for name in written] == [True, True, True]
     assert written[0].replace("\\", "/") == "evaluation/dark-lines-test/metrics.json"
     assert ocuseg("evaluate bundle data --split validation").out.splitlines()[-1].count("dark-lines-val/") == 3
+
+
+def test_what_made_the_scores_is_written_and_said(ocuseg, world) -> None:
+    import json
+
+    answer = ocuseg("evaluate bundle data --out new --flips")
+    metrics = json.loads((world / "new/metrics.json").read_text(encoding="utf-8"))
+    assert {"runtime": "onnxruntime fp32", "flips": True}.items() <= metrics.items()
+    assert {"epoch", "trained_on_data_hash"} < set(metrics)
+    said = f"model dark-lines {metrics['model_hash'][:12]}; data {metrics['data_hash'][:12]}; onnxruntime fp32, average"
+    assert said in answer.out
+    assert "onnxruntime fp32, average of four flips" in (world / "new/report.html").read_text(encoding="utf-8")
+
+
+def test_the_masks_are_read_as_in_training(world) -> None:
+    import dataclasses
+    from pathlib import Path
+
+    import numpy as np
+    from PIL import Image
+
+    from ocuseg.bundle import load_bundle
+
+    for path in Path("data/test/masks").iterdir():
+        with Image.open(path) as mask:
+            Image.fromarray(np.ones_like(np.array(mask))).save(path)
+    bundle = load_bundle("bundle")
+    learnt = {"kind": "values", "table": [[1, 0], [2, 1]], "threshold": None}
+    bundle = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"encoding": learnt}))
+
+    def reference(overrides: tuple[str, ...] = ()) -> list[int]:
+        shown = package.evaluate(bundle, "data", out="new", overrides=overrides)
+        return [int(pixels) for pixels in shown.areas_reference.sum(axis=0)]
+
+    assert reference()[1] == 0
+    assert reference(("mask_threshold=1",))[0] == 0
+    odd = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"encoding": {"kind": "values"}}))
+    with pytest.raises(package.errors.ModelError, match="encoding: is no rule for masks; export the bundle again"):
+        package.evaluate(odd, "data", out="new")
+
+
+def test_the_name_of_a_bundle_never_leads_out_of_the_folder(world) -> None:
+    import dataclasses
+
+    from ocuseg.bundle import load_bundle
+    from ocuseg.commands import evaluation_folder
+
+    bundle = load_bundle("bundle")
+    bundle = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"name": "../../up"}))
+    assert evaluation_folder(bundle, "test").as_posix() == "evaluation/_.._up-test"
+
+
+def test_probabilities_as_numpy_arrays(ocuseg, world) -> None:
+    import numpy as np
+
+    assert ocuseg("predict bundle data/test/images --out new --npz").status == 0
+    with np.load("new/probabilities/img_0007.npz") as stored:
+        assert stored["probabilities"].shape == (1, 64, 64)
+    assert not list((world / "new/probabilities").glob("*.png"))
 
 
 def test_check_writes_its_findings_as_json(ocuseg, world) -> None:

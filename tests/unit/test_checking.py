@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ocuseg.checking import CheckResult, check_index
-from ocuseg.classes import parse_classes
+from ocuseg.classes import default_classes, parse_classes
+from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import UsageError
 from ocuseg.findings import Finding
 from ocuseg.index import build_index
@@ -649,3 +650,32 @@ class TestRealSets:
         (tmp_path / "split.csv").write_text("\n".join(["image,mask,split", *rows]))
         result = check_index(build_index(tmp_path))
         assert "look-alike-in-two-splits" in {item.code for item in result}
+
+
+class TestARuleThatWasLearnt:
+    """The rule of a model stands above what few masks seem to mean, and yields to what they clearly say."""
+
+    ONE_TWO = MaskEncoding("values", ((1, 0), (2, 1)))
+
+    def test_it_reads_masks_that_alone_would_mean_something_else(self, tmp_path):
+        make(tmp_path, lambda array: Image.fromarray(np.full_like(array, 1)))
+        alone = check(tmp_path, classes=default_classes(2))
+        assert alone.class_pixels["test"][0] == 0
+        found = check(tmp_path, classes=default_classes(2), encoding=self.ONE_TWO)
+        assert found.encoding == self.ONE_TWO
+        assert found.class_pixels["test"][1] == 0
+
+    def test_one_bad_mask_does_not_overrule_it(self, tmp_path):
+        make(tmp_path, lambda array: Image.fromarray(np.full_like(array, 1)))
+        spoilt = np.ones(SIZE, np.uint8)
+        spoilt[0, :3] = 7
+        Image.fromarray(spoilt).save(tmp_path / "train/masks/1.png")
+        found = check(tmp_path, classes=default_classes(2), encoding=self.ONE_TWO)
+        assert found.encoding == self.ONE_TWO
+        assert {record.name for record in found.index.records} - {record.name for record in found.usable} == {"1"}
+
+    def test_masks_that_follow_another_rule_are_read_by_theirs(self, tmp_path):
+        make(tmp_path)
+        learnt = MaskEncoding("ids", ((0, 0), (1, 1)))
+        found = check(tmp_path, classes=default_classes(2), encoding=learnt)
+        assert found.encoding == MaskEncoding("values", ((0, 0), (255, 1)))

@@ -147,3 +147,21 @@ def test_what_makes_two_sides_less_comparable_is_noted(write):
     assert found.notes[:-1] == ("the data hash differs: other and d", "a is dead: vessel is never predicted")
     assert "only 2 independent" in found.notes[-1]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["notes"] == list(found.notes)
+
+
+def test_another_runtime_and_flips_on_one_side_are_noted(write):
+    dice = np.linspace(0.5, 0.8, 12)
+    a = write("a", dice, runtime="onnxruntime fp32", flips=False)
+    b = write("b", dice, runtime="openvino bf16", flips=True)
+    assert compare(a, b).notes == (
+        "the runtime differs: onnxruntime fp32 and openvino bf16",
+        "the averaging over flips differs: no and yes",
+    )
+    assert compare(a, write("c", dice)).notes == ()  # an earlier version did not say it
+
+
+def test_an_image_is_no_group_of_the_same_name(write):
+    # The image "group 1" stands for itself, beside the two images of group 1.
+    names = ["group 1", "x", "y", "z"]
+    sides = [write(side, [0.5, 0.6, 0.7, 0.8], images=names, groups=["", "1", "1", ""]) for side in "ab"]
+    assert compare(*sides).rows[0].groups == 3

@@ -289,6 +289,13 @@ class TestColours:
         assert len(classes) == 2
         assert encoding.decode(colour([BLACK, RED]), "m.png").tolist() == [[0, 1]]
 
+    def test_the_classes_of_two_colours_read_the_same_masks_again(self):
+        counts = {RED: 10, WHITE: 90}
+        encoding, classes = infer_encoding(counts, ignore_index=9)
+        again, kept = infer_encoding(counts, classes=parse_classes(classes.to_list()))
+        assert (again, kept) == (encoding, classes)
+        assert again.decode(colour([RED, WHITE]), "m.png").tolist() == [[0, 1]]
+
     def test_more_colours_without_a_table(self):
         with pytest.raises(DataError, match=r"#000000, #00ff00 and #ff0000.*classes\.yaml"):
             infer_encoding({BLACK: 90, GREEN: 6, RED: 4})

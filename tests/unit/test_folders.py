@@ -8,7 +8,7 @@ import pytest
 
 import ocuseg.folders
 from ocuseg.errors import OutputError
-from ocuseg.folders import folder_written_whole
+from ocuseg.folders import folder_written_whole, require_replaceable, safe_name
 
 
 def write(folder: Path, text: str) -> None:
@@ -66,3 +66,30 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="folder: cannot be written"):
         write(tmp_path / "file" / "folder", "text")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("../../home/me", "_.._home_me"), ("..", "_"), ("a b/c", "a_b_c"), ("größe-1.2", "größe-1.2"), ("C:\\x", "C_x")],
+)
+def test_a_name_becomes_one_part_of_a_path(name, part):
+    assert safe_name(name) == part
+    assert len(Path(part).parts) == 1
+
+
+def test_only_an_earlier_result_may_be_replaced(tmp_path):
+    def ask(folder: Path) -> None:
+        require_replaceable(
+            folder, ("a", "b"), lambda place: (place / "a").exists(), result="the thing", foreign="which is foreign"
+        )
+
+    ask(tmp_path / "new" / "folder")
+    (tmp_path / "Thumbs.db").touch()
+    ask(tmp_path)
+    (tmp_path / "b").touch()  # without the mark of a result even its own names are somebody's
+    with pytest.raises(OutputError, match="holds b, which is foreign; give a new"):
+        ask(tmp_path)
+    (tmp_path / "a").touch()
+    ask(tmp_path)
+    with pytest.raises(OutputError, match="is a file; give a folder for the thing"):
+        ask(tmp_path / "a")

@@ -243,6 +243,15 @@ def test_best_threshold_takes_the_lower_of_two_as_near() -> None:
     assert metrics.best_threshold(histogram, [0.6, 0.4, 0.3]) == (0.4, 1.0)
 
 
+def test_the_best_of_a_sweep_is_the_best_threshold() -> None:
+    histogram = _histogram([0.1, 0.6], [0.65, 0.8])
+    pooled = metrics.sweep(histogram[np.newaxis])
+    assert metrics.best_of_sweep(pooled) == metrics.best_threshold(histogram) == (0.61, 1.0)
+    threshold, score = metrics.best_of_sweep(metrics.sweep(_histogram([], [])))
+    assert threshold == 0.5
+    assert np.isnan(score)
+
+
 def test_best_threshold_of_nothing_to_find() -> None:
     threshold, score = metrics.best_threshold(_histogram([0.1, 0.9], []))
     assert threshold == 0.5

@@ -271,4 +271,12 @@ def test_the_text_table_lines_up(written):
     assert lines[start].split()[:2] == ["foreground", "pooled"]
     assert lines[start + 1].startswith("Dice")
     assert len({len(line) for line in lines[start : start + 5]}) == 1
-    assert "threshold 0.5, chosen on val" in lines[-1]
+    assert "threshold 0.5, chosen on val" in lines[-2]
+
+
+def test_what_made_the_scores_stands_below_them(written):
+    metrics = written[0].to_json() | {"model_hash": "cd" * 32, "runtime": "onnxruntime fp32", "flips": True}
+    assert scores_table(metrics).splitlines()[-1] == (
+        "ocuseg metric rule 1; test, 4 images, whole image; model <b>red</b> cdcdcdcdcdcd; data abababababab; "
+        "onnxruntime fp32, average of four flips"
+    )

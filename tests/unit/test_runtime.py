@@ -116,6 +116,18 @@ def test_a_network_that_fails_or_answers_in_another_size_is_one_line(bright_red)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("words", ["Failed to allocate memory for requested buffer of size 9", "std::bad_alloc"])
+def test_a_refused_allocation_is_a_want_of_memory(bright_red, words):
+    class Full:
+        def run(self, outputs, inputs):
+            raise RuntimeError(words)
+
+    network = open_runtime(load_bundle(bright_red()), threads=1)
+    network._session = Full()
+    with pytest.raises(MemoryError):
+        network(np.zeros((1, 3, 8, 8), np.float32))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

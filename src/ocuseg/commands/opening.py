@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
     from ocuseg.classes import Classes
+    from ocuseg.encoding import MaskEncoding
     from ocuseg.index import Index
     from ocuseg.training.recipe import Recipe
 
@@ -45,12 +46,14 @@ def check_data(
     settings: Recipe,
     *,
     classes: Classes | None = None,
+    encoding: MaskEncoding | None = None,
     folds: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Return what a check of an index finds, by the data keys of a recipe; `classes` win over the recipe's.
 
-    With `folds`, the fold of each record by its name, copies are looked for between folds instead of splits.
+    `encoding`, the rule that they were learnt with, holds unless the masks follow another one better. With `folds`, the
+    fold of each record by its name, copies are looked for between folds instead of splits.
     """
     from ocuseg.checking import check_index
     from ocuseg.classes import parse_classes
@@ -63,6 +66,7 @@ def check_data(
         mask_values=settings.mask_values,
         mask_threshold=settings.mask_threshold,
         ignore_index=settings.ignore_index,
+        encoding=encoding,
         folds=folds,
         progress=progress,
     )

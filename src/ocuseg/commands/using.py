@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
-from ocuseg.errors import CheckError, DataError, UsageError
+from ocuseg.errors import CheckError, DataError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
     from ocuseg.classes import Classes
     from ocuseg.commands.opening import Model
+    from ocuseg.encoding import MaskEncoding
     from ocuseg.evaluation import Evaluation
     from ocuseg.evaluation.comparison import Comparison
     from ocuseg.index import Index
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "evaluation_folder", "load", "predict"]
 
 _log = logging.getLogger("ocuseg")
-
-_SPLITS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 
 
 def evaluate(
@@ -52,6 +52,7 @@ def evaluate(
     from dataclasses import replace
 
     from ocuseg.evaluation import evaluate_records
+    from ocuseg.index.splitting import parse_split
     from ocuseg.prediction import open_predictor
     from ocuseg.reporting import require_replaceable, write_evaluation
     from ocuseg.training.recipe import load_recipe
@@ -60,8 +61,10 @@ def evaluate(
     predictor = open_predictor(bundle, runtime, flips=flips)
     settings = load_recipe(bundle.info.trained_on.get("data_settings", {}) if recipe is None else recipe, overrides)
     index = index_data(data, settings)
-    wanted = _SPLITS.get(split, split)
+    wanted = parse_split(split) or split
     if wanted == "test" and not index.has_split("test") and index.has_split("val"):
+        if any(of_split == "test" for _, of_split in index.lost):
+            raise DataError(f"{data}: no image of test is there; restore the files, or give --split val")
         wanted = "val"
         _log.warning("%s has no test split: the scores are on 'val', which is not a test", data)
     if not index.has_split(wanted):
@@ -69,7 +72,12 @@ def evaluate(
         raise UsageError(f"{data}: has no split {split!r}; it has {held}")
     folder = evaluation_folder(model, wanted) if out is None else Path(out)
     require_replaceable(folder)
-    checked = check_data(replace(index, records=index.of_split(wanted)), settings, classes=bundle.classes)
+    checked = check_data(
+        replace(index, records=index.of_split(wanted)),
+        settings,
+        classes=bundle.classes,
+        encoding=_learnt_encoding(bundle, settings),
+    )
     if checked.encoding is None:
         require_sound(checked)
         raise CheckError(f"{data}: the masks of the split {wanted!r} do not say what they mean; see 'ocuseg check'")
@@ -77,7 +85,9 @@ def evaluate(
     if seen and wanted == "test":
         _log.warning("%d of these images took part in training, such as %s: this is no test", len(seen), seen[0])
     # Where the recipe named the classes, they were meant to differ from those of classes.yaml.
-    renamed = [] if settings.classes is not None else _named_otherwise(index, bundle.classes)
+    warnings = [] if settings.classes is not None else _named_otherwise(index, bundle.classes)
+    if seen and wanted == "val" and bundle.info.network.get("name") == "ensemble":
+        warnings.append(f"{len(seen)} of these images took part in training the ensemble's members: this is no test")
     evaluation = evaluate_records(
         predictor,
         checked.usable,
@@ -86,13 +96,17 @@ def evaluate(
         region=region,
         progress=progress,
         failures=_left_out(checked, wanted),
-        warnings=renamed,
+        warnings=warnings,
         provenance={
             "model": bundle.info.name,
             "model_hash": bundle.digest,
             "data_hash": checked.data_hash,
             "threshold_chosen_on": bundle.info.threshold_chosen_on,
             "seen_in_training": len(seen),
+            "trained_on_data_hash": bundle.info.trained_on.get("data_hash"),
+            "epoch": bundle.info.trained_on.get("epoch"),
+            "runtime": getattr(predictor.network, "name", None),
+            "flips": predictor.flips,
         },
     )  # fmt: skip
     write_evaluation(evaluation, folder)
@@ -101,10 +115,12 @@ def evaluate(
 
 def evaluation_folder(model: Model, split: str) -> Path:
     """Return where `evaluate` writes by default: in a run's own folder, else `evaluation/<model>-<split>`."""
+    from ocuseg.folders import safe_name
+
     folder = Path(model) if isinstance(model, str | PathLike) else None
     if folder is not None and (folder / "recipe.yaml").is_file():
         return folder / "evaluation" / split
-    return Path("evaluation") / f"{open_bundle(model).info.name}-{split}"
+    return Path("evaluation") / f"{safe_name(open_bundle(model).info.name)}-{split}"
 
 
 def predict(
@@ -151,6 +167,21 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
     from ocuseg.evaluation.comparison import compare
 
     return compare(first, second)
+
+
+def _learnt_encoding(bundle: Bundle, settings: Recipe) -> MaskEncoding | None:
+    """Return the rule by which the model's own masks were read; None where other settings ask for another one."""
+    from ocuseg.encoding import MaskEncoding
+
+    learnt = bundle.info.trained_on.get("data_settings", {})
+    keys = ("mask_values", "mask_threshold", "ignore_index")
+    asked = json.loads(json.dumps(settings.data_settings()))
+    if bundle.info.encoding is None or any(asked.get(key) != learnt.get(key) for key in keys):
+        return None
+    try:
+        return MaskEncoding.from_json(bundle.info.encoding)
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise ModelError(f"{bundle.folder}: encoding: is no rule for masks; export the bundle again") from error
 
 
 def _named_otherwise(index: Index, classes: Classes) -> list[str]:

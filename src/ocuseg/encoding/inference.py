@@ -176,7 +176,10 @@ def _by_colour(
     main = [value for value, count in counts.items() if count >= _STRAY_SHARE * total]
     if len(main) == 2:
         dark, light = sorted(main, key=lambda value: (sum(value) if isinstance(value, tuple) else value, value))
-        return MaskEncoding("colours", ((dark, 0), (light, 1))), default_classes(2, ignored)
+        classes = default_classes(2, ignored)
+        # The classes keep the colours of the masks, so that they read the same masks again.
+        items = tuple(replace(i, colour=show_value(c)) for i, c in zip(classes.items, (dark, light), strict=True))
+        return MaskEncoding("colours", ((dark, 0), (light, 1))), replace(classes, items=items)
     found = list_values(sorted(counts, key=lambda value: -counts[value]))
     remedy = "save them as PNG without smoothing and list" if len(counts) > 2 * _FEW else "list"
     raise DataError(

@@ -44,7 +44,9 @@ def cautions_about_classes(
         guess = guess_dice(pixels / total)
         if pixels == 0:
             lines.append(f"{name} is in no reference mask: most of its scores are undefined")
-        elif guess < score < guess + _HARDLY_LEARNT * (1 - guess) and not any(line.startswith(name) for line in dead):
+        elif guess < score < guess + _HARDLY_LEARNT * (1 - guess) and not any(
+            line.startswith((f"{name} is ", f"{name} has ")) for line in dead
+        ):
             lines.append(
                 f"{name} is hardly learnt: its pooled Dice is {score:.3f}, and marking every pixel gives {guess:.3f}"
             )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ocuseg.errors import DataError, UsageError
 from ocuseg.evaluation.cautions import few_units
+from ocuseg.metrics import number
 from ocuseg.metrics.intervals import holm, paired_difference
 
 __all__ = ["COMPARED", "ComparedScore", "Comparison", "compare"]
@@ -98,7 +99,7 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
     ]
     corrected = holm([np.nan if row.p_value is None else row.p_value for row in compared])
     rows = tuple(
-        ComparedScore(**{**asdict(row), "p_holm": _number(p_holm)})
+        ComparedScore(**{**asdict(row), "p_holm": number(p_holm)})
         for row, p_holm in zip(compared, corrected, strict=True)
     )
     names = [str(metrics.get("model") or path) for metrics, path in ((metrics_a, a), (metrics_b, b))]
@@ -129,7 +130,7 @@ def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) 
     keys = [key for key in rows_a if key[1] == class_id]
     values = [np.array([_float(rows[key][score]) for key in keys]) for rows in (rows_a, rows_b)]
     # A group is drawn as a whole; an image without one stands for itself.
-    groups = [f"group {rows_a[key]['group']}" if rows_a[key]["group"] else key[0] for key in keys]
+    groups = [f"group {rows_a[key]['group']}" if rows_a[key]["group"] else f"image {key[0]}" for key in keys]
     found = paired_difference(values[0], values[1], groups)
     both = ~np.isnan(values[0] - values[1])
     verdict = "no difference"
@@ -139,11 +140,11 @@ def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) 
         class_id=None if class_id == _MEAN else int(class_id),
         class_name=name,
         score=score,
-        mean_a=_number(values[0][both].mean()) if both.any() else None,
-        mean_b=_number(values[1][both].mean()) if both.any() else None,
-        difference=_number(found.mean),
+        mean_a=number(values[0][both].mean()) if both.any() else None,
+        mean_b=number(values[1][both].mean()) if both.any() else None,
+        difference=number(found.mean),
         ci95=None if found.ci95 is None else (round(found.ci95[0], 6), round(found.ci95[1], 6)),
-        p_value=_number(found.p_value),
+        p_value=number(found.p_value),
         p_holm=None,
         images=found.images,
         groups=found.groups,
@@ -167,10 +168,25 @@ def _read(path: Path) -> tuple[dict[str, Any], Rows]:
             rows = {(row["image"], row["class_id"]): row for row in csv.DictReader(file)}
         if not isinstance(metrics, dict) or not rows or any(None in row.values() for row in rows.values()):
             raise ValueError("rows are missing")
+        for row in rows.values():
+            _require_numbers(row)
     except (OSError, ValueError, KeyError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{folder}: cannot be read as an evaluation ({reason}); run 'ocuseg evaluate' again") from error
     return metrics, rows
+
+
+def _require_numbers(row: dict[str, str]) -> None:
+    """Raise ValueError, with image and column, on a cell that should hold a number; an empty score is undefined."""
+    for column, cell in row.items():
+        if column in _TEXT_COLUMNS or not (cell or column == "class_id"):
+            continue
+        try:
+            is_sound = np.isfinite(int(cell) if column == "class_id" else float(cell))
+        except ValueError:
+            is_sound = False
+        if not is_sound:
+            raise ValueError(f"per_image.csv: {row['image']}: {column} is {cell!r}, no number")
 
 
 def _require_same_images(rows_a: Rows, rows_b: Rows, a: str, b: str) -> None:
@@ -198,14 +214,19 @@ def _notes(metrics_a: dict[str, Any], metrics_b: dict[str, Any]) -> tuple[str, .
     for key, what in (("rule", "metric rule"), ("data_hash", "data hash"), ("split", "split")):
         if metrics_a.get(key) != metrics_b.get(key):
             notes.append(f"the {what} differs: {metrics_a.get(key)} and {metrics_b.get(key)}")
+    for key, what in (("runtime", "runtime"), ("flips", "averaging over flips")):
+        values = [metrics.get(key) for metrics in (metrics_a, metrics_b)]
+        # Evaluations of earlier versions do not say it.
+        if None not in values and values[0] != values[1]:
+            notes.append(f"the {what} differs: {_said(values[0])} and {_said(values[1])}")
     for side, metrics in (("a", metrics_a), ("b", metrics_b)):
         notes += [f"{side} is dead: {sentence}" for sentence in metrics.get("dead") or ()]
     return tuple(notes)
 
 
+def _said(value: Any) -> str:
+    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
+
+
 def _float(text: str) -> float:
     return float(text) if text else float("nan")
-
-
-def _number(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)

@@ -37,6 +37,7 @@ from ocuseg.evaluation.scores import (
 from ocuseg.index.records import Record
 from ocuseg.metrics import (
     LEVELS,
+    THRESHOLDS,
     Counts,
     counts_of,
     dice,
@@ -51,7 +52,6 @@ from ocuseg.metrics.ranking import auc
 __all__ = ["METRIC_RULE", "THRESHOLDS", "Evaluation", "Scorecard"]
 
 METRIC_RULE = "ocuseg metric rule 1"
-THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +154,7 @@ class Scorecard:
         self._histograms += item.histograms
         self._confidence += item.confidence
         merged = merged_for_intervals(item.histograms)
-        group = _group(item.record)
+        group = item.record.unit
         self._by_group[group] = self._by_group[group] + merged if group in self._by_group else merged
         nothing = np.zeros((0, 2, 0), dtype=np.int64)
         self._measured.append(replace(item, histograms=nothing, confidence=nothing))
@@ -272,21 +272,16 @@ class Scorecard:
             *cautions_about_images(len(self._measured), bounded, is_whole_image_asked=left_aside),
             *cautions_about_classes(confusion, rows, dead),
             *cautions_about_origin(provenance),
-            *few_units(len({_group(item.record) for item in self._measured})),
+            *few_units(len({item.record.unit for item in self._measured})),
         ]
 
 
 def _tally(counts: Sequence[MaskCounts], records: Sequence[Record]) -> MaskTally:
     first = counts[0]
     return MaskTally(
-        tuple(_group(record) for record in records),
+        tuple(record.unit for record in records),
         np.stack([one.confusion for one in counts]),
         None if first.borders is None else np.stack([one.borders for one in counts if one.borders is not None]),
         None if first.hd95_px is None else np.stack([one.hd95_px for one in counts if one.hd95_px is not None]),
         None if first.threads is None else np.stack([one.threads for one in counts if one.threads is not None]),
     )
-
-
-def _group(record: Record) -> str:
-    """What the bootstrap draws: the person, eye or video, or the image itself where none is known."""
-    return record.name if record.group is None else f"group {record.group}"

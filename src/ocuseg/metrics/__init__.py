@@ -16,7 +16,9 @@ from ocuseg.metrics.intervals import (
 )
 from ocuseg.metrics.overlap import (
     LEVELS,
+    THRESHOLDS,
     Counts,
+    best_of_sweep,
     best_threshold,
     confusion_matrix,
     counts_of,
@@ -41,6 +43,7 @@ from ocuseg.metrics.threads import ThreadCounts, cldice, thread_counts
 __all__ = [
     "AREA_COLUMNS",
     "LEVELS",
+    "THRESHOLDS",
     "BorderCounts",
     "Counts",
     "PairedDifference",
@@ -48,6 +51,7 @@ __all__ = [
     "area_rows",
     "auc",
     "average_precision",
+    "best_of_sweep",
     "best_threshold",
     "bootstrap_weights",
     "border_counts",

@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "LEVELS",
+    "THRESHOLDS",
     "Counts",
+    "best_of_sweep",
     "best_threshold",
     "confusion_matrix",
     "counts_of",
@@ -39,7 +41,7 @@ __all__ = [
 
 LEVELS = 65536
 _TOP = LEVELS - 1
-_THRESHOLDS = tuple(step / 100 for step in range(1, 100))
+THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 
 Scores = NDArray[np.float64]
 
@@ -188,7 +190,7 @@ def level_histogram(
     return np.stack([everything - positives, positives])
 
 
-def sweep(histogram: NDArray[Any], thresholds: Sequence[float] = _THRESHOLDS) -> Counts:
+def sweep(histogram: NDArray[Any], thresholds: Sequence[float] = THRESHOLDS) -> Counts:
     """Return the counts (..., T) at each threshold, positive where the level is at or above the threshold's.
 
     Raises ValueError on a threshold outside 0 to 1.
@@ -200,7 +202,7 @@ def sweep(histogram: NDArray[Any], thresholds: Sequence[float] = _THRESHOLDS) ->
     return Counts(tp, fp, totals[..., 1, :] - tp, totals[..., 0, :] - fp)
 
 
-def best_threshold(histogram: NDArray[np.int64], thresholds: Sequence[float] = _THRESHOLDS) -> tuple[float, float]:
+def best_threshold(histogram: NDArray[np.int64], thresholds: Sequence[float] = THRESHOLDS) -> tuple[float, float]:
     """Return the threshold with the highest Dice of one histogram (2, 65536), and that Dice.
 
     Of equally good thresholds the one nearest to 0.5 is taken, the lower of two as near. Without a positive pixel in
@@ -208,8 +210,18 @@ def best_threshold(histogram: NDArray[np.int64], thresholds: Sequence[float] = _
     """
     if not histogram[1].any():
         return 0.5, float("nan")
-    scores = dice(sweep(histogram, thresholds))
-    best = float(scores.max())
+    return best_of_sweep(sweep(histogram, thresholds), thresholds)
+
+
+def best_of_sweep(counts: Counts, thresholds: Sequence[float] = THRESHOLDS) -> tuple[float, float]:
+    """Return the threshold with the highest Dice of the counts (T,) or (1, T) at T thresholds, and that Dice.
+
+    Ties as in `best_threshold`; (0.5, NaN) where there is neither a reference nor a prediction at any threshold.
+    """
+    scores = dice(counts).ravel()
+    if np.isnan(scores).all():
+        return 0.5, float("nan")
+    best = float(np.nanmax(scores))
     ties = [float(threshold) for threshold, score in zip(thresholds, scores, strict=True) if score == best]
     return min(ties, key=lambda threshold: (round(abs(threshold - 0.5), 9), threshold)), best
 

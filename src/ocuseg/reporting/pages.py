@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ocuseg.reporting.markup import STYLE, Thumbnail, boxed, gallery, table, tile
-from ocuseg.reporting.tables import SCORE_NAMES, shown, shown_interval
+from ocuseg.reporting.tables import SCORE_NAMES, runtime_text, shown, shown_interval
 
 __all__ = ["report_page"]
 
@@ -238,7 +238,7 @@ def _protocol(metrics: Mapping[str, Any]) -> str:
     region = "the field of view" if metrics["region"] == "field_of_view" else "the whole image"
     if counted["field_of_view"] and counted["image"]:
         region += f" of {counted['field_of_view']} images, all of the other {counted['image']}"
-    known = {"rule", "model", "model_hash", "data_hash", "split", "runtime"}
+    known = {"rule", "model", "model_hash", "data_hash", "split", "runtime", "flips"}
     values = [
         ("metric rule", metrics["rule"]),
         ("model", metrics["model"]),
@@ -253,7 +253,7 @@ def _protocol(metrics: Mapping[str, Any]) -> str:
         ("mean over images", "of the images where the score is defined; their number is given"),
         ("intervals", _intervals(metrics["intervals"])),
         ("AUC, average precision", "exact on 65,536 levels"),
-        ("runtime", metrics.get("runtime")),
+        ("runtime", runtime_text(metrics)),
     ]
     values += [(key.replace("_", " "), value) for key, value in _further(metrics, known)]
     cells = "".join(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ocuseg.evaluation.comparison import Comparison
 
-__all__ = ["SCORE_NAMES", "comparison_table", "scores_table", "shown", "shown_interval"]
+__all__ = ["SCORE_NAMES", "comparison_table", "runtime_text", "scores_table", "shown", "shown_interval"]
 
 SCORE_NAMES = {
     "dice": "Dice",
@@ -24,6 +24,7 @@ SCORE_NAMES = {
 }
 """The keys of one class in `metrics.json`, as a reader knows them, in the order of the tables."""
 
+_HASH_DIGITS = 12
 _COMPARED_NAMES = {**SCORE_NAMES, "nsd_1px": SCORE_NAMES["nsd"]}
 
 
@@ -31,7 +32,8 @@ def scores_table(metrics: Mapping[str, Any], *, with_faults: bool = True) -> str
     """Return the content of `metrics.json` as text: sentences to be read first, then a table.
 
     It has all scores of one foreground class, or the main ones of several, a line each, and their means.
-    `with_faults` puts dead classes and failures first; without, they are said elsewhere.
+    `with_faults` puts dead classes and failures first; without, they are said elsewhere. The last line says what made
+    the scores: rule, split, images, region, model, data, runtime.
     """
     lines = [f"DEAD: {sentence}" for sentence in metrics["dead"]] if with_faults else []
     lines += [f"FAILED: {line}" for line in metrics["failures"]] if with_faults else []
@@ -54,7 +56,7 @@ def scores_table(metrics: Mapping[str, Any], *, with_faults: bool = True) -> str
             f"threshold {metrics['threshold']:.4g}{source}; the best one on these images, {gap['threshold']:.2f}, "
             f"would add {shown(gap['gap'])} to the pooled Dice"
         )
-    return "\n".join(lines).strip("\n")
+    return "\n".join([*lines, _origin(metrics)]).strip("\n")
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -88,6 +90,26 @@ def shown(value: float | None) -> str:
 def shown_interval(interval: Sequence[float] | None) -> str:
     """Return an interval as text, a dash where there is none."""
     return "-" if interval is None else f"{shown(interval[0])} to {shown(interval[1])}"
+
+
+def runtime_text(metrics: Mapping[str, Any]) -> str | None:
+    """Return what computed the network, and how often for each image; None where it is not known."""
+    flips = metrics.get("flips")
+    said = None if flips is None else "average of four flips" if flips else "without flips"
+    return ", ".join(filter(None, [metrics.get("runtime"), said])) or None
+
+
+def _origin(metrics: Mapping[str, Any]) -> str:
+    """What made the scores, in a line: a score without it compares with no other."""
+    count = metrics["images"]
+    region = "field of view" if metrics["region"] == "field_of_view" else "whole image"
+    parts = [
+        str(metrics["rule"]),
+        f"{metrics['split'] or 'no split'}, {count} image{'' if count == 1 else 's'}, {region}",
+        f"model {metrics['model']} {(metrics['model_hash'] or '')[:_HASH_DIGITS]}".rstrip(),
+        *([f"data {metrics['data_hash'][:_HASH_DIGITS]}"] if metrics["data_hash"] else []),
+    ]
+    return "; ".join([*parts, *filter(None, [runtime_text(metrics)])])
 
 
 def _overview(metrics: Mapping[str, Any]) -> list[str]:

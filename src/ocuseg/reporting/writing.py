@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocuseg import folders
 from ocuseg.drawing import comparison_legend, draw_overlay
-from ocuseg.errors import OutputError
 from ocuseg.evaluation import THRESHOLDS, Evaluation
 from ocuseg.evaluation.cases import read_case
 from ocuseg.files import write_json, write_text
-from ocuseg.folders import folder_written_whole, require_writable
 from ocuseg.images import write_image, write_mask
 from ocuseg.machine import usable_cores
 from ocuseg.metrics import dice, iou, number, precision, recall, specificity
@@ -34,8 +33,6 @@ _FILES = (
     "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.csv", "confusion.png",
     "report.html", "masks", "overlays",
 )  # fmt: skip
-# What desktops leave in any folder that was looked at.
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 _SHOWN_AT_EACH_END = 6
 _THUMBNAIL_PX = 640
 _MOST_WORKERS = 4
@@ -53,7 +50,7 @@ def write_evaluation(
     """
     target = Path(folder)
     require_replaceable(target)
-    with folder_written_whole(target) as staging:
+    with folders.folder_written_whole(target) as staging:
         write_json(staging / "metrics.json", evaluation.to_json())
         write_text(staging / "per_image.csv", _csv_text(evaluation.image_rows()))
         write_text(staging / "thresholds.csv", _csv_text(_threshold_rows(evaluation)))
@@ -79,15 +76,9 @@ def require_replaceable(folder: Path | str) -> None:
 
     It can where nothing is yet, where the folder is empty, and where it holds nothing but an earlier evaluation.
     """
-    target = Path(folder)
-    if target.is_dir():
-        found = {path.name for path in target.iterdir()} - set(_LITTER)
-        foreign = found - set(_FILES) if _is_evaluation(target) else found
-        if foreign:
-            raise OutputError(f"{folder}: holds {min(foreign)}, which no evaluation wrote; give a new or empty folder")
-    elif target.exists():
-        raise OutputError(f"{folder}: is a file; give a folder for the evaluation")
-    require_writable(folder)
+    folders.require_replaceable(
+        folder, _FILES, _is_evaluation, result="the evaluation", foreign="which no evaluation wrote"
+    )
 
 
 def _is_evaluation(folder: Path) -> bool:
