@@ -2,7 +2,8 @@
 
     python benchmarks/ablation.py networks DATA --out FOLDER --folds 4 --size 256 384
     python benchmarks/ablation.py losses DATA --out FOLDER --folds 4 --size 288 384
-    python benchmarks/ablation.py speed --size 256 384
+
+Parameters and images per second beside these scores: `benchmarks/speed.py`.
 
 Every setting is trained for the same number of steps on the same folds with the same seeds. In a fold, the best epoch
 is chosen on a part of the other groups; the images scored took part in nothing. Scores are pooled over all images out
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -48,9 +48,9 @@ RESAMPLES = 2000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("networks", "losses", "speed"))
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("what", choices=("networks", "losses"))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)
@@ -59,11 +59,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each on one core")
     parser.add_argument("--report", action="store_true", help="print the table of what is done, train nothing")
     options = parser.parse_args()
-    if options.what == "speed":
-        measure_speed(tuple(options.size))
-        return
-    if options.data is None or options.out is None:
-        parser.error("give DATA and --out")
     settings: dict[str, tuple[str, ...]] = {name: (f"network={own}",) for name, own in NETWORKS.items()}
     settings["HRNet + ocr"] += ("auxiliary_weights=[0.4]",)  # as in its paper
     if options.what == "losses":
@@ -237,46 +232,6 @@ def _scores(confusions: NDArray[np.int64], drawn: tuple[NDArray[np.int64], NDArr
 def _with_interval(score: tuple[Any, Any]) -> str:
     low, high = np.nanpercentile(score[1], [2.5, 97.5])
     return f"{score[0]:.4f} ({low:.4f} to {high:.4f})"
-
-
-def measure_speed(size: tuple[int, int], rounds: int = 5, batch: int = 8) -> None:
-    """Print parameters, and images per second in training and in prediction, the networks taking turns."""
-    import torch
-    import yaml
-
-    from ocuseg.networks import build_network
-
-    networks = {}
-    for name, settings in NETWORKS.items():
-        network = build_network({**yaml.safe_load(settings), "out_channels": 4})
-        networks[name] = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizers = {name: torch.optim.AdamW(network.parameters(), fused=True) for name, network in networks.items()}
-    images = torch.randn(batch, 3, *size).contiguous(memory_format=torch.channels_last)
-    target = torch.randint(0, 4, (batch, *size))
-    training: dict[str, list[float]] = {name: [] for name in networks}
-    prediction: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(rounds + 1):  # the first warms up
-        for name, network in networks.items():
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network.train()(images)
-            parts = logits if isinstance(logits, tuple) else (logits,)
-            loss = torch.stack([torch.nn.functional.cross_entropy(each.float(), target) for each in parts]).sum()
-            optimizers[name].zero_grad()
-            loss.backward()
-            optimizers[name].step()
-            middle = time.perf_counter()
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-                network.eval()(images)
-            if turn:
-                training[name].append(batch / (middle - start))
-                prediction[name].append(batch / (time.perf_counter() - middle))
-    print(f"{size[0]} x {size[1]}, batches of {batch}, {torch.get_num_threads()} threads, bf16, medians of {rounds}\n")
-    print("| network | parameters | training, images/s | prediction, images/s |\n|---|---|---|---|")
-    for name, network in networks.items():
-        millions = sum(each.numel() for each in network.parameters()) / 1e6
-        medians = [statistics.median(values[name]) for values in (training, prediction)]
-        print(f"| {name} | {millions:.2f} M | {medians[0]:.1f} | {medians[1]:.1f} |")
 
 
 if __name__ == "__main__":

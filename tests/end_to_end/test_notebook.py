@@ -78,9 +78,9 @@ def _run_faster(maker: Any, name: str, faster: str, folder: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_cataract_notebook_runs(maker: Any, tmp_path: Path) -> None:
     faster = (
-        'DRAWN, DRAWN_PX = {"train": 8, "val": 3, "test": 4}, 96\n'
-        'OVERRIDES = ["preprocessing.size=[96, 96]", "network={name: hrnet, variant: small-v1}", "precision=fp32",\n'
-        '             "epochs=12", "steps_per_epoch=6", "batch_size=4", "learning_rate=0.005"]'
+        'DRAWN, DRAWN_PX = {"train": 16, "val": 4, "test": 4}, 128\n'
+        'OVERRIDES = ["preprocessing.size=[128, 128]", "network={name: hrnet, variant: small-v1}", "precision=fp32",\n'
+        '             "epochs=20", "steps_per_epoch=10", "batch_size=4", "learning_rate=0.005"]'
     )
     _run_faster(maker, "cataract_hrnet", faster, tmp_path)
     found = json.loads(next(tmp_path.glob("runs/*/evaluation/test/metrics.json")).read_text(encoding="utf-8"))

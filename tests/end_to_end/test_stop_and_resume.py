@@ -126,7 +126,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_run_that_does(
     assert out == ""
     lines = error.splitlines()
     assert lines[-2:] == [f"go on with: ocuseg train --resume {run}", "ocuseg: interrupted"]
-    ours = ("run ", "precision ", "unet-small,", "epoch ")
+    ours = ("layout: ", "note: ", "run ", "precision ", "unet-small,", "epoch ")
     assert [line for line in lines[:-2] if not line.startswith(ours)] == []
     done = len(Run(run).history)
     assert 1 <= done < 500
