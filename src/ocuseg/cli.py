@@ -102,7 +102,7 @@ def train(
 def evaluate(
     model: Model,
     data: Data,
-    split: Annotated[str, typer.Option("--split", help="train, val or test; without test: val, which is said.")] = "test",
+    split: Annotated[str, typer.Option("--split", help="train, val or test; val if there is no test.")] = "test",
     out: Annotated[Path | None, typer.Option("--out", help="Where to write; default RUN/evaluation/<split>.")] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
