@@ -98,7 +98,7 @@ def test_weights_that_become_nan_in_the_last_step_are_not_kept(
 
 
 class FirstNorm(Callback):
-    """Keeps the mean of the first batch norm as it is validated, and the mean of what it is given of 32 images."""
+    """Keeps the mean of the first batch norm as it is validated, and the mean of what it is given of 64 images."""
 
     def __init__(self) -> None:
         self.found: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -111,7 +111,7 @@ class FirstNorm(Callback):
         convolution = next(each for each in module.modules() if isinstance(each, torch.nn.Conv2d))
         batches = trainer.train_dataloader.dataset
         means = []
-        for step in range(8):  # of 4 images
+        for step in range(16):  # of 4 images
             images = module.views(batches[trainer.current_epoch, step])[0]
             means.append(convolution((images - module.mean) / module.std).mean(dim=(0, 2, 3)))
         expected = torch.stack(means).mean(dim=0)

@@ -15,7 +15,7 @@ from ocuseg.training.module import our_module
 
 __all__ = ["FreshStatistics", "WarmedAveraging"]
 
-_IMAGES_MEASURED = 32
+_IMAGES_MEASURED = 64
 
 
 class WarmedAveraging(WeightAveraging):
@@ -37,7 +37,7 @@ class FreshStatistics(Callback):
     """Measures the mean and variance that batch norms keep anew before each validation, for the weights validated.
 
     What they gather by the way lags behind weights that still move fast, and belongs to no average of weights: a loss
-    that falls in training then seems to explode in validation. Measured are augmented batches of at least 32 images,
+    that falls in training then seems to explode in validation. Measured are augmented batches of at least 64 images,
     as the weights were trained on: images as they are, or crops from anywhere under a balanced sampler, are another
     distribution and score worse. The epoch alone decides which, so that a resumed run finds the same.
     Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576, section 3.
