@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from ocuseg.classes import Classes, parse_classes
 from ocuseg.errors import DataError, ModelError, UsageError
 from ocuseg.files import hash_file
 from ocuseg.geometry import Preprocessing
+from ocuseg.wording import meant
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -166,9 +166,9 @@ def find_bundle(model: str | Path) -> Path:
         return _models_folder() / text
     if len(path.parts) > 1 or text.startswith("."):
         raise UsageError(f"{model}: does not exist; give a bundle, a run folder or {_known(names)}")
-    close = difflib.get_close_matches(text.lower(), names, n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    raise UsageError(f"{model}: is neither a folder nor a shipped model; {meant}give a folder or {_known(names)}")
+    raise UsageError(
+        f"{model}: is neither a folder nor a shipped model; {meant(text, names)}give a folder or {_known(names)}"
+    )
 
 
 def model_names() -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import threading
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ocuseg.bundle import Bundle
 from ocuseg.errors import ModelError, OcusegError, UsageError
 from ocuseg.machine import usable_cores
+from ocuseg.wording import meant
 
 __all__ = ["Runtime", "open_runtime", "runtime_names"]
 
@@ -46,9 +46,9 @@ def open_runtime(
     or a precision that it lacks, ModelError where it cannot open the network.
     """
     if runtime not in ("auto", *_RUNTIMES):
-        close = difflib.get_close_matches(runtime.lower(), _RUNTIMES, n=1, cutoff=0.4)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        raise UsageError(f"runtime {runtime!r} is unknown; {meant}give one of auto, {', '.join(_RUNTIMES)}")
+        raise UsageError(
+            f"runtime {runtime!r} is unknown; {meant(runtime, _RUNTIMES)}give one of auto, {', '.join(_RUNTIMES)}"
+        )
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads cannot compute; give 1 or more")
     if precision not in _PRECISIONS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocuseg.errors import UsageError
+from ocuseg.wording import meant
 
 __all__ = ["NetworkSettings", "read_settings", "unknown"]
 
@@ -48,6 +48,4 @@ def read_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -
 def unknown(what: str, given: object, accepted: Iterable[str]) -> str:
     """Return half a sentence: what is unknown, what was probably meant, and everything that is accepted."""
     names = list(accepted)
-    close = difflib.get_close_matches(str(given), names, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {what} {given!r}; {guess}accepted: {', '.join(names)}"
+    return f"unknown {what} {given!r}; {meant(str(given), names)}accepted: {', '.join(names)}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-__all__ = ["explain", "meant"]
+from ocuseg.wording import meant
+
+__all__ = ["explain"]
 
 # What pydantic puts into the place of an error for the kinds of value that a key takes.
 _UNION_BRANCH = re.compile(
@@ -40,12 +40,6 @@ def explain(error: ValidationError, root: type[BaseModel]) -> str:
         return message
     message = _PLAINLY.get(first["type"], message[:1].lower() + message[1:])
     return f"'{key}' is {first['input']!r}: {message}; give an accepted value"
-
-
-def meant(word: str, known: Sequence[str]) -> str:
-    """Return `did you mean 'X'? ` where a known word is close, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def _deepest(error: ValidationError) -> ErrorDetails:

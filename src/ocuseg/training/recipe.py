@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from ocuseg.errors import RecipeError
 from ocuseg.files import write_text
-from ocuseg.training.explaining import explain, meant
+from ocuseg.training.explaining import explain
+from ocuseg.wording import meant
 
 __all__ = ["RECIPE_VERSION", "Recipe", "load_recipe", "recipe_descriptions", "recipe_names", "save_recipe"]
 
