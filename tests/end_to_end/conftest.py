@@ -70,6 +70,12 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
+def enough() -> tuple[str, ...]:
+    """`ENOUGH`, for the test modules, which cannot import it."""
+    return ENOUGH
+
+
+@pytest.fixture(scope="session")
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run on `drawn` that learnt something; not to be changed."""
     return ocuseg.train(drawn, "retina-unet256", out=tmp_path_factory.mktemp("trained") / "run", overrides=ENOUGH)

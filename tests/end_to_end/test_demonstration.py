@@ -15,22 +15,12 @@ from ocuseg.evaluation.judgement import guess_dice
 from ocuseg.phantom import draw_fundus
 from ocuseg.phantom.texture import Phantom
 
-SHORT = (
-    "preprocessing.size=[96, 96]",
-    "network={name: unet-small, width: 8, depth: 2}",
-    "batch_size=4",
-    "steps_per_epoch=2",
-    "epochs=60",
-    "learning_rate=0.01",
-    "precision=fp32",
-    "prediction.flips=false",
-)
 COUNTS = {"train": 8, "val": 3, "test": 3}
 
 
 @pytest.mark.slow
 def test_it_goes_from_drawn_images_to_a_report_and_draws_a_half_drawn_set_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    enough: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demonstration, "_COUNTS", COUNTS)
 
@@ -41,7 +31,7 @@ def test_it_goes_from_drawn_images_to_a_report_and_draws_a_half_drawn_set_anew(
     drawn = tmp_path / "demo" / "data"
     assert 0 < len(list(drawn.glob("*/images/*.png"))) < 14
 
-    shown = ocuseg.demo(out=tmp_path / "demo", overrides=SHORT)
+    shown = ocuseg.demo(out=tmp_path / "demo", overrides=enough)
 
     assert shown.data == drawn
     assert {name: len(list((drawn / name / "images").iterdir())) for name in ("training", "validation", "test")} == {
