@@ -18,13 +18,18 @@ import json
 import multiprocessing
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ocuseg.index import Record
 
 _OCR = "ocr_channels: [128, 64]"  # of 512 and 256 for networks twenty times as large; see docs/results.md
 NETWORKS = {
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--every", type=int, default=1, help="take every Nth image of each group: frames of one film")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all settings alike")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each on one core")
@@ -67,13 +73,13 @@ def main() -> None:
         f"preprocessing.size={list(options.size)}", "epochs=5", f"steps_per_epoch={options.steps // 5}", *options.set,
     )  # fmt: skip
     cells = [
-        (options.data, options.out / f"{name}-seed{seed}-fold{fold}.json", (*shared, *own), options.folds, seed, fold)
+        Cell(options.data, options.every, options.folds, (*shared, *own), options.out, name, seed, fold)
         for seed in range(options.seeds)
         for fold in range(options.folds)
         for name, own in settings.items()
     ]
     _require_same_budget(cells)
-    left = [] if options.report else [cell for cell in cells if not cell[1].exists()]
+    left = [] if options.report else [cell for cell in cells if not cell.path.exists()]
     options.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         for done, line in enumerate(pool.map(_train, left), start=1):
@@ -81,7 +87,32 @@ def main() -> None:
     report(options.out, list(settings))
 
 
-def _train(cell: tuple[Path, Path, Sequence[str], int, int, int]) -> str:
+@dataclass(frozen=True)
+class Cell:
+    """One training: a setting (`overrides` of the recipe, called `name`), a seed, and the fold left out."""
+
+    data: Path
+    every: int
+    folds: int
+    overrides: tuple[str, ...]
+    out: Path
+    name: str
+    seed: int
+    fold: int
+
+    @property
+    def path(self) -> Path:
+        """Where its result is kept."""
+        return self.out / f"{self.name}-seed{self.seed}-fold{self.fold}.json"
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What has to be equal for results to be compared, as kept beside them."""
+        data = self.data.parent.name if self.data.is_file() else self.data.name
+        return {"data": data, "every": self.every, "folds": self.folds, "overrides": list(self.overrides)}
+
+
+def _train(cell: Cell) -> str:
     """Train one setting with one seed without one fold; write the confusion matrix of each image of that fold."""
     import shutil
 
@@ -95,12 +126,12 @@ def _train(cell: tuple[Path, Path, Sequence[str], int, int, int]) -> str:
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
 
-    data, path, overrides, folds, seed, number = cell
     torch.set_num_threads(1)
-    recipe = load_recipe("cataract-hrnet", [f"seed={seed}", *overrides])
-    plan = plan_folds(index_data(data, recipe), folds, recipe.split_seed)
-    checked = divide_folds(check_data(plan.index, recipe, folds=plan.labels), plan, recipe)[number]
-    folder = path.with_suffix("")
+    recipe = load_recipe("cataract-hrnet", [f"seed={cell.seed}", *cell.overrides])
+    index = index_data(cell.data, recipe)
+    plan = plan_folds(replace(index, records=_thinned(index.records, cell.every)), cell.folds, recipe.split_seed)
+    checked = divide_folds(check_data(plan.index, recipe, folds=plan.labels), plan, recipe)[cell.fold]
+    folder = cell.path.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     start = time.perf_counter()
     fitted = fit(prepare(checked, recipe, device="cpu"), checked, recipe, folder)
@@ -123,24 +154,31 @@ def _train(cell: tuple[Path, Path, Sequence[str], int, int, int]) -> str:
         images.append({"image": item.record.name, "unit": item.record.unit, "confusion": confusion})
     shutil.rmtree(folder, ignore_errors=True)
     content = {
-        "budget": _budget(data, overrides, folds),
+        "budget": cell.budget,
         "classes": fitted.classes.names,
         "train_s": round(trained, 1),
         "images": images,
     }
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return f"{path.stem}: {trained:.0f} s"
+    cell.path.write_text(json.dumps(content), encoding="utf-8")
+    return f"{cell.path.stem}: {trained:.0f} s"
 
 
-def _budget(data: Path, overrides: Sequence[str], folds: int) -> dict[str, Any]:
-    return {"data": data.parent.name if data.is_file() else data.name, "folds": folds, "overrides": list(overrides)}
+def _thinned(records: Sequence[Record], every: int) -> tuple[Record, ...]:
+    """Return every Nth record of each group, in their order."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for record in records:
+        if seen[record.unit] % every == 0:
+            kept.append(record)
+        seen[record.unit] += 1
+    return tuple(kept)
 
 
-def _require_same_budget(cells: Sequence[tuple[Path, Path, Sequence[str], int, int, int]]) -> None:
+def _require_same_budget(cells: Sequence[Cell]) -> None:
     """Refuse what an earlier call left with other data, steps, sizes or folds: budgets would not be equal."""
-    for data, path, overrides, folds, _, _ in cells:
-        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["budget"] != _budget(data, overrides, folds):
-            raise SystemExit(f"{path}: was made with another budget; give another --out")
+    for cell in cells:
+        if cell.path.exists() and json.loads(cell.path.read_text(encoding="utf-8"))["budget"] != cell.budget:
+            raise SystemExit(f"{cell.path}: was made with another budget; give another --out")
 
 
 def report(folder: Path, settings: Sequence[str]) -> None:
