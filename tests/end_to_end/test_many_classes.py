@@ -102,7 +102,11 @@ class TestEncoderWeights:
         assert "imagenet.pth taken for the encoder; dropped, as no part of it: classifier.weight (1)" in caplog.text
         trained_on = json.loads((tmp_path / "run" / "bundle" / "bundle.json").read_text())["trained_on"]
         assert trained_on["recipe"]["encoder_weights"] == "imagenet.pth"
-        assert trained_on["started_from"] == {"name": "imagenet.pth", "digest": hash_file(published)}
+        assert trained_on["started_from"] == {
+            "name": "imagenet.pth",
+            "digest": hash_file(published),
+            "dropped": ["classifier.weight"],
+        }
         for path in (tmp_path / "run" / "bundle").iterdir():  # what is given away names no folder of this machine
             assert str(tmp_path).encode() not in path.read_bytes(), path
 

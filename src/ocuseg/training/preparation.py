@@ -81,17 +81,19 @@ def prepare(
     if start is not None:
         _start_from(network, settings, start)
     elif recipe.encoder_weights is not None and not resume:
-        _load_encoder(network, recipe.encoder_weights)
-        origin = Origin(Path(recipe.encoder_weights).name, hash_file(recipe.encoder_weights))
+        dropped = _load_encoder(network, recipe.encoder_weights)
+        origin = Origin(Path(recipe.encoder_weights).name, hash_file(recipe.encoder_weights), dropped=dropped)
         start = StartWeights(origin, settings, network.state_dict())
     return Prepared(classes, encoding, precision, network, settings, loss, start)
 
 
-def _load_encoder(network: SegmentationNetwork, path: str) -> None:
+def _load_encoder(network: SegmentationNetwork, path: str) -> tuple[str, ...]:
+    """Return the names that were dropped; said here by part, one by one in the bundle: there can be hundreds."""
     dropped = load_encoder_weights(network, path)
     parts = Counter(".".join(name.split(".")[:2]) for name in dropped)
     said = ", ".join(f"{part} ({count})" for part, count in parts.items()) or "nothing"
     _log.info("weights of %s taken for the encoder; dropped, as no part of it: %s", path, said)
+    return tuple(dropped)
 
 
 def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:

@@ -33,15 +33,17 @@ class Origin:
     """Which model a run starts from: its name, the SHA-256 of its files, and what images it was made with.
 
     `image_hashes` are the first digits of their SHA-256, as its bundle has them; none where nobody wrote them down.
+    `dropped` are the names of those of its weights that were not taken: a classifier, say.
     """
 
     model: str
     digest: str | None = None
     image_hashes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what a bundle says of the model that its training started from."""
-        return {"name": self.model, "digest": self.digest}
+        return {"name": self.model, "digest": self.digest} | ({"dropped": list(self.dropped)} if self.dropped else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def write_start(start: StartWeights, folder: Path) -> None:
         "model": start.origin.model,
         "digest": start.origin.digest or "",
         "image_hashes": " ".join(start.origin.image_hashes),
+        "dropped": json.dumps(start.origin.dropped),
         "network": json.dumps(start.network),
     }
     content = save(dict(start.weights), facts)
@@ -138,4 +141,5 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _origin(facts: Mapping[str, str]) -> Origin:
     """Return the origin in a file's metadata; of a run of an earlier version the model's name alone."""
-    return Origin(facts["model"], facts.get("digest") or None, tuple(facts.get("image_hashes", "").split()))
+    hashes, dropped = facts.get("image_hashes", "").split(), json.loads(facts.get("dropped", "[]"))
+    return Origin(facts["model"], facts.get("digest") or None, tuple(hashes), tuple(dropped))
