@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import shutil
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -348,3 +349,12 @@ def test_many_classes_and_dead_folds(
     found = open_predictor(run.bundle).probabilities(image)
     assert found.shape[0] == len(load_bundle(run.bundle).classes) > 2
     assert np.abs(found - expected).max() < 1e-5
+
+
+def test_a_callback_that_cannot_be_copied_for_each_fold_is_refused(people: Path, tmp_path: Path) -> None:
+    class Locked(Callback):
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+    with pytest.raises(UsageError, match=r"Locked: cannot be copied for each fold .*; open files .* in its 'setup'"):
+        _train(people, tmp_path / "run", callbacks=[Locked()])

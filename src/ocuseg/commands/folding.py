@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
 from ocuseg.commands.opening import check_data, index_data, require_sound
-from ocuseg.errors import DeadNetworkError
+from ocuseg.errors import DeadNetworkError, UsageError
 
 if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
     from ocuseg.checking import CheckResult
     from ocuseg.training.folds import FoldPlan
     from ocuseg.training.recipe import Recipe
@@ -112,8 +114,7 @@ def _train_folds(
     lines = []
     for number, (fold, of_fold) in enumerate(zip(run.folds, divided, strict=True), start=1):
         made = run.folder if is_new and number == 1 else None
-        # A callback that counts, or stops a training early, starts afresh in each fold.
-        own = replace(options, callbacks=copy.deepcopy(options.callbacks))
+        own = replace(options, callbacks=_copied(options.callbacks))
         dead = _train_fold(run, fold, number, plan, of_fold, data, own, made)
         if dead:
             lines.append(f"fold {number}: {'; '.join(dead)}")
@@ -128,6 +129,20 @@ def _train_folds(
             f"{run}: networks are dead: {'; '.join(lines)}; the scores, theirs included, are in {folder}; {DEAD_REMEDY}"
         )
     return run
+
+
+def _copied(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return a copy of each: a callback that counts, or stops a training early, starts afresh in each fold."""
+    copies = []
+    for callback in callbacks:
+        try:
+            copies.append(copy.deepcopy(callback))
+        except Exception as error:  # whatever the callback holds says no in its own words
+            raise UsageError(
+                f"{type(callback).__name__}: cannot be copied for each fold ({error}); open files and connections in "
+                "its 'setup', or train without folds"
+            ) from error
+    return tuple(copies)
 
 
 def _train_fold(
