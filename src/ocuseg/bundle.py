@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -53,8 +53,9 @@ class BundleInfo(BaseModel):
     """The content of `bundle.json`, in plain JSON types.
 
     `schema_version` is the key `schema` on disk. `threshold` is that of the one foreground class of two, None for
-    more classes. `files` is filled in by `write_bundle`: the SHA-256 of each file; for `bundle.json` itself, that of
-    its bytes with zeros in the place of this one digest.
+    more classes. `precision` is that of the weights in `model.onnx`; `quantisation` says what made them int8.
+    `files` is filled in by `write_bundle`: the SHA-256 of each file; for `bundle.json` itself, that of its bytes with
+    zeros in the place of this one digest.
     """
 
     model_config = ConfigDict(
@@ -74,6 +75,8 @@ class BundleInfo(BaseModel):
     licence: str
     ocuseg_version: str
     encoding: dict[str, Any] | None = None
+    precision: Literal["fp32", "int8"] = "fp32"
+    quantisation: dict[str, Any] | None = None
     files: dict[str, str] = Field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ logits.
 
 {scores}
 
-## Threshold
+{precision}## Threshold
 
 {threshold}
 
@@ -80,6 +80,7 @@ def model_card(info: Mapping[str, Any]) -> str:
         class_rows="\n".join(f"| {row['id']} | {_cell(row['name'])} |" for row in classes),
         trained_on=_trained_on(info["trained_on"]) or "Not recorded.",
         scores=_scores(info["scores"]),
+        precision=_precision(info.get("quantisation")),
         threshold=_threshold(info, names),
         preprocessing=_lines(info["preprocessing"]),
         licence=info["licence"] or "Not given: ask whoever made this model before using it.",
@@ -90,6 +91,19 @@ def _trained_on(facts: Mapping[str, Any]) -> str:
     groups = facts.get("groups")
     known = {split: count for split, count in groups.items() if count} if isinstance(groups, Mapping) else groups
     return _lines({**facts, "groups": known or "not known"} if "groups" in facts else facts)
+
+
+def _precision(quantisation: Mapping[str, Any] | None) -> str:
+    """The section of an int8 bundle, which others lack."""
+    if quantisation is None:
+        return ""
+    rows = "\n".join(
+        f"| {_cell(row['name'])} | {_number(row['fp32'])} | {_number(row['int8'])} |" for row in quantisation["dice"]
+    )
+    return (
+        f"## Precision\n\nint8, calibrated on {quantisation['calibration_images']} training images. Dice, pooled, on "
+        f"{quantisation['measured_on']}:\n\n| class | fp32 | int8 |\n|---|---|---|\n{rows}\n\n"
+    )
 
 
 def _threshold(info: Mapping[str, Any], names: list[str]) -> str:

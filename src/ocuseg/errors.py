@@ -19,6 +19,8 @@ Every message is one line that says what, where and the remedy::
 
 from __future__ import annotations
 
+from typing import Literal
+
 __all__ = [
     "CheckError",
     "DataError",
@@ -57,7 +59,13 @@ class DataError(OcusegError):
 
 
 class ImageError(DataError):
-    """One file cannot be read as what it should be."""
+    """One file cannot be read as what it should be; `kind` says whether as such, by its kind or by its size."""
+
+    def __init__(
+        self, message: str, *, kind: Literal["unreadable", "not an image", "too large"] = "unreadable"
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class CheckError(DataError):

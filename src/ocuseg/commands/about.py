@@ -6,11 +6,13 @@ __all__ = ["doctor", "models", "recipes"]
 
 
 def doctor() -> dict[str, str]:
-    """Return the machine, the versions, and the precision and runtime that will be used here, and why."""
+    """Return the machine, the versions, the precision and runtime that will be used here and why, what is faster."""
     from ocuseg.machine import describe_machine
+    from ocuseg.runtime import choose_runtime, faster_if_installed
 
     machine = describe_machine()
     packages = machine.pop("packages")
+    runtime = choose_runtime()
     try:
         from ocuseg.training.precision import choose_precision
     except ImportError:
@@ -20,8 +22,10 @@ def doctor() -> dict[str, str]:
         training = f"{chosen.name} on {chosen.device}: {chosen.reason}"
     return (
         {key: str(value) for key, value in machine.items()}
+        | {"processor_features": _features(), "gpu": _gpu()}
         | {name: version or "not installed" for name, version in packages.items()}
-        | {"training": training, "prediction": "onnxruntime fp32 (auto); openvino and pytorch on request"}
+        | {"training": training, "prediction": f"{runtime.name}: {runtime.reason}"}
+        | {"faster_with": "; ".join(faster_if_installed()) or "nothing that is known to us and not installed"}
     )
 
 
@@ -37,3 +41,22 @@ def recipes() -> dict[str, str]:
     from ocuseg.training.recipe import recipe_descriptions
 
     return recipe_descriptions()
+
+
+def _features() -> str:
+    from ocuseg.machine import processor_features
+
+    features = processor_features()
+    if features is None:
+        return "not known: this system does not list them"
+    return ", ".join(features) or "none that matters here"
+
+
+def _gpu() -> str:
+    from ocuseg.machine import has_nvidia_driver
+    from ocuseg.runtime import cuda_gpu
+
+    gpu = cuda_gpu()
+    if gpu is not None:
+        return gpu.name
+    return "NVIDIA's driver is here, but no PyTorch that uses it" if has_nvidia_driver() else "no NVIDIA driver"

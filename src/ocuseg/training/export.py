@@ -104,7 +104,7 @@ def _silent(logger: logging.Logger) -> Iterator[None]:
 
 def _disagreement(bundle: Bundle, records: Sequence[Record]) -> float:
     """Return the share of pixels, 0 to 1, in which PyTorch's masks and those of the ONNX file differ."""
-    ours = open_predictor(bundle, "pytorch")
+    ours = open_predictor(bundle, "pytorch", precision="fp32")
     theirs = open_predictor(bundle, "onnxruntime")
     different = pixels = 0
     for record in records:
