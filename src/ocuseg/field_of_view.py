@@ -3,48 +3,105 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bounding_box", "estimate_field_of_view"]
+from ocuseg.resampling import ReadRows, resize_rows
+
+__all__ = ["FieldOfView", "bounding_box", "estimate_field_of_view", "find_field_of_view"]
 
 _ESTIMATE_SIDE_PX = 600
 _SMALLEST_ESTIMATE_PX = 16
+_BAND_ROWS = 256
 
 
-def estimate_field_of_view(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the lit area (H, W) of a photograph with a dark surround; all True where no such surround is seen.
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldOfView:
+    """The lit area of a photograph of `size` (height, width), given by its rows as it is never held whole.
 
-    The brightest colour of each pixel is thresholded a little above the level of the dark corners, on a picture
-    reduced to at most 600 px. The largest component, filled and smoothed, is the field of view if it is compact and
-    what lies outside is evenly dark, as the mask of a fundus camera is, and not a dark part of the scene.
+    `small` is the area on a picture reduced `factor` times, None where everything counts as lit; `margin_px` is the
+    width of a square rim around the area.
+    """
+
+    size: tuple[int, int]
+    small: NDArray[np.bool_] | None
+    factor: int = 1
+    margin_px: int = 0
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.bool_]:
+        """Return rows `top` to `bottom` of the area as (bottom - top, width)."""
+        if self.small is None:
+            return np.ones((bottom - top, self.size[1]), np.bool_)
+        above, below = max(0, top - self.margin_px), min(self.size[0], bottom + self.margin_px)
+        if self.factor == 1:
+            area = self.small[above:below]
+        else:
+            # `reduce` made blocks of `factor` pixels, the last ones cut off: enlarge to whole blocks, then cut.
+            levels = self.small.astype(np.uint8) * 255
+            blocks = (levels.shape[0] * self.factor, levels.shape[1] * self.factor)
+            enlarged = resize_rows(lambda start, stop: levels[start:stop], levels.shape, blocks, above, below)
+            area = enlarged[:, : self.size[1]] > 127
+        if self.margin_px:
+            area = _widened(area, self.margin_px)
+        return area[top - above : bottom - above]
+
+    def box(self) -> tuple[int, int, int, int]:
+        """Return (top, left, bottom, right) of the area."""
+        if self.small is None:
+            return 0, 0, *self.size
+        top, bottom, columns = self.size[0], 0, np.zeros(self.size[1], np.bool_)
+        for start in range(0, self.size[0], _BAND_ROWS):
+            area = self.rows(start, min(start + _BAND_ROWS, self.size[0]))
+            lit = np.flatnonzero(area.any(axis=1))
+            if lit.size:
+                top, bottom = min(top, start + int(lit[0])), start + int(lit[-1]) + 1
+            columns |= area.any(axis=0)
+        across = np.flatnonzero(columns)
+        return top, int(across[0]), bottom, int(across[-1]) + 1
+
+
+def find_field_of_view(read: ReadRows, size: tuple[int, int]) -> FieldOfView:
+    """Return the lit area of a photograph (height, width, 3) of uint8 with a dark surround, of which `read` gives rows.
+
+    It is everything where no such surround is seen. The brightest colour of each pixel is thresholded a little above
+    the level of the dark corners, on a picture reduced to at most 600 px. The largest component, filled and smoothed,
+    is the field of view if it is compact and what lies outside is evenly dark, as the mask of a fundus camera is, and
+    not a dark part of the scene.
     """
     from PIL import Image
 
+    factor = math.ceil(max(size) / _ESTIMATE_SIDE_PX)
+    if min(size) < _SMALLEST_ESTIMATE_PX or min(size) // factor < _SMALLEST_ESTIMATE_PX:
+        return FieldOfView(size, None)
+    step = factor * max(1, _BAND_ROWS // factor)
+    bands = (np.ascontiguousarray(read(top, min(top + step, size[0]))) for top in range(0, size[0], step))
+    if factor > 1:
+        bands = (np.asarray(Image.fromarray(band).reduce(factor)) for band in bands)
+    small = _lit_area(np.concatenate(list(bands)))
+    return FieldOfView(size, small, factor)
+
+
+def estimate_field_of_view(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the lit area (H, W) of a photograph (H, W, 3), as `find_field_of_view` sees it."""
     height, width = image.shape[:2]
-    everywhere = np.ones((height, width), np.bool_)
-    if min(height, width) < _SMALLEST_ESTIMATE_PX:
-        return everywhere
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    factor = math.ceil(max(height, width) / _ESTIMATE_SIDE_PX)
-    if min(height, width) // factor < _SMALLEST_ESTIMATE_PX:
-        return everywhere
-    small = _lit_area(np.asarray(picture.reduce(factor) if factor > 1 else picture))
-    if small is None:
-        return everywhere
-    if factor == 1:
-        return small
-    # `reduce` makes blocks of `factor` pixels, the last ones cut off: enlarge to whole blocks, then cut.
-    blocks = (small.shape[1] * factor, small.shape[0] * factor)
-    enlarged = Image.fromarray(small.astype(np.uint8) * 255).resize(blocks, Image.Resampling.BILINEAR)
-    return np.asarray(enlarged)[:height, :width] > 127
+    return find_field_of_view(lambda top, bottom: image[top:bottom], (height, width)).rows(0, height)
 
 
 def bounding_box(area: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """Return (top, left, bottom, right) of the True pixels of `area` (H, W), of which there must be one."""
     rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _widened(area: NDArray[np.bool_], margin_px: int) -> NDArray[np.bool_]:
+    """Return an area (H, W) with a square rim of `margin_px` around it."""
+    from scipy.ndimage import maximum_filter1d
+
+    rows = maximum_filter1d(area.view(np.uint8), 2 * margin_px + 1, axis=0)
+    return cast("NDArray[np.bool_]", maximum_filter1d(rows, 2 * margin_px + 1, axis=1).view(np.bool_))
 
 
 def _lit_area(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:

@@ -6,13 +6,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.errors import UsageError
-from ocuseg.field_of_view import bounding_box, estimate_field_of_view
+from ocuseg.field_of_view import FieldOfView, estimate_field_of_view, find_field_of_view
+from ocuseg.resampling import ReadRows, resize
 
 __all__ = [
     "Box",
@@ -24,6 +25,7 @@ __all__ = [
     "normalise",
     "pad_to_multiple",
     "place",
+    "place_rows",
     "tile_weights",
     "tiles",
 ]
@@ -113,15 +115,12 @@ class Placement:
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced."""
-        from PIL import Image
-
         self._require(image.shape[:2], self.original_size)
         top, left, bottom, right = self.box
         part = np.ascontiguousarray(image[top:bottom, left:right])
         if part.shape[:2] == self.working_size:
             return part
-        resized = Image.fromarray(part).resize(self.working_size[::-1], Image.Resampling.BILINEAR)
-        return np.array(resized)
+        return np.array(resize(part, self.working_size))
 
     def apply_mask(self, mask: NDArray[_T]) -> NDArray[_T]:
         """Return the box of `mask` (H, W), of any type, at the working size; each pixel takes its nearest one."""
@@ -148,7 +147,8 @@ class Placement:
             if channels > 1:
                 native[0] = 1.0
         for channel in range(channels):
-            native[channel, top:bottom, left:right] = _resize(probabilities[channel], size)
+            values = probabilities[channel]
+            native[channel, top:bottom, left:right] = values if values.shape == size else resize(values, size)
             if self.seen is not None:
                 native[channel][~self.seen] = 1.0 if channels > 1 and channel == 0 else 0.0
         return native
@@ -164,29 +164,39 @@ def place(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Placement:
     A field of view that is needed is estimated from the image itself, at training as at prediction.
     """
     height, width = image.shape[:2]
+    placement, area = place_rows(lambda top, bottom: image[top:bottom], (height, width), preprocessing)
+    return placement if area is None else dataclasses.replace(placement, seen=area.rows(0, height))
+
+
+def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tuple[Placement, FieldOfView | None]:
+    """Return where an image of `size`, of which `read` gives the rows, lies in the network's input, and what is seen.
+
+    The placement is that of `place`, except that what it would call `seen` is given beside it, by its rows.
+    """
+    height, width = size
     box: Box = (0, 0, height, width)
     if preprocessing.crop == "none" and preprocessing.field_of_view_diameter_px is None:
-        return Placement((height, width), box, preprocessing.size or (height, width))
-    field_of_view = estimate_field_of_view(image)
-    seen = bounding_box(field_of_view)
+        return Placement(size, box, preprocessing.size or size), None
+    area = find_field_of_view(read, size)
+    seen = area.box()
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
     if preprocessing.crop == "field_of_view":
         # The estimate is made on a reduced picture: a narrow margin keeps the outermost pixels.
         margin = math.ceil(_CROP_MARGIN * diameter)
-        field_of_view = _widened(field_of_view, margin)
+        area = dataclasses.replace(area, margin_px=margin)
         box = (
             max(seen[0] - margin, 0),
             max(seen[1] - margin, 0),
             min(seen[2] + margin, height),
             min(seen[3] + margin, width),
         )
-    size: Size = (box[2] - box[0], box[3] - box[1])
+    working: Size = (box[2] - box[0], box[3] - box[1])
     if preprocessing.size is not None:
-        size = preprocessing.size
+        working = preprocessing.size
     elif preprocessing.field_of_view_diameter_px is not None:
         scale = preprocessing.field_of_view_diameter_px / diameter
-        size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    return Placement((height, width), box, size, field_of_view if preprocessing.crop == "field_of_view" else None)
+        working = (max(1, round(working[0] * scale)), max(1, round(working[1] * scale)))
+    return Placement(size, box, working), area if preprocessing.crop == "field_of_view" else None
 
 
 def normalise(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -251,27 +261,8 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _widened(area: NDArray[np.bool_], margin_px: int) -> NDArray[np.bool_]:
-    """Return a field of view (H, W) with a square rim of `margin_px` around it."""
-    from scipy.ndimage import maximum_filter1d
-
-    if area.all():
-        return area
-    rows = maximum_filter1d(area.view(np.uint8), 2 * margin_px + 1, axis=0)
-    return cast("NDArray[np.bool_]", maximum_filter1d(rows, 2 * margin_px + 1, axis=1).view(np.bool_))
-
-
 def _nearest(source: int, target: int) -> NDArray[np.intp]:
     return ((2 * np.arange(target) + 1) * source // (2 * target)).astype(np.intp)
-
-
-def _resize(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    from PIL import Image
-
-    if values.shape == size:
-        return values
-    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return cast("NDArray[np.float32]", np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)))
 
 
 def _spans(side: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:

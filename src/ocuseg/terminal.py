@@ -7,7 +7,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
@@ -19,10 +20,12 @@ __all__ = [
     "describe_refusal",
     "describe_wrong_use",
     "progress_bar",
+    "run",
     "say",
     "say_all",
     "set_up_logging",
     "show_check",
+    "show_outcomes",
     "shown_command",
 ]
 
@@ -30,6 +33,38 @@ _SECONDS_BETWEEN_LINES = 10
 
 WrongUse: Any = typer.BadParameter.__base__
 """The usage error of click, of which newer versions of typer hold a copy of their own."""
+
+
+def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
+    """Return the exit status of a command line: what went wrong is said in one line, `--debug` adds the traceback."""
+    import signal
+
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    set_up_logging()
+    from ocuseg.errors import OcusegError
+
+    debug = "--debug" in arguments
+    if debug:  # accepted at any place
+        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
+    status = 1
+    try:
+        status = app(arguments, prog_name="ocuseg", standalone_mode=False) or 0
+    except WrongUse as error:
+        status = 2
+        say_all(describe_wrong_use(error))
+    except (OcusegError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        say(error if isinstance(error, OcusegError) else describe_refusal(error))
+        status = getattr(error, "exit_status", 1)
+    except KeyboardInterrupt:
+        status = 130
+    except MemoryError:
+        say("out of memory; close other programs, or lower batch_size, crop_px or prediction.tile_px")
+    if status == 130:
+        say("interrupted")
+    return status
 
 
 def say(message: object) -> None:
@@ -51,6 +86,22 @@ def show_check(checked: Any) -> None:
         typer.secho(f"{finding.level:8}", fg=colour, nl=False)
         typer.echo(f"{finding.code}: {finding}")
     typer.echo(checked.findings.summary)
+
+
+def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[str, int]:
+    """Print the error of each image that was not predicted; return a line on all of them and how many these were."""
+    done = before = failed = 0
+    for outcome in outcomes:
+        if outcome.error is not None:
+            failed += 1
+            say(outcome.error)
+        elif outcome.done_before:
+            before += 1
+        else:
+            done += 1
+    written = f"{done} mask{'' if done == 1 else 's'}" + (" and areas.csv" if done else "")
+    ends = [f", {before} already done"] * bool(before) + [f", {failed} failed"] * bool(failed)
+    return f"wrote {written} to {out}" + "".join(ends), failed
 
 
 def describe_wrong_use(error: Any) -> list[str]:

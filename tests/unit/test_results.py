@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,10 +13,11 @@ from PIL import Image
 from ocuseg.classes import default_classes, parse_classes
 from ocuseg.errors import ImageError, ModelError, OutputError, UsageError
 from ocuseg.geometry import Preprocessing
-from ocuseg.images import write_image, write_mask
+from ocuseg.images import HeldImage, write_image, write_mask
 from ocuseg.metrics import quantise
 from ocuseg.prediction import Predictor
-from ocuseg.prediction.results import output_names, predict_files
+from ocuseg.prediction.naming import output_names
+from ocuseg.prediction.results import predict_files
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), multiple=4)
 
@@ -178,7 +181,7 @@ def test_a_mask_that_was_not_predicted_is_never_lost(tmp_path):
     (out / "1.png").write_text("no mask at all")
     with pytest.raises(OutputError, match=r"1\.png: was not written"):
         predict_files(predictor_of(), paths, out)
-    assert sorted(path.name for path in out.iterdir()) == ["1.bak", "1.png", "areas.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["1.bak", "1.png", "areas.csv", "predicted.jsonl"]
     assert (out / "1.bak").read_bytes() == by_hand
 
 
@@ -302,11 +305,11 @@ def test_few_images_are_decoded_ahead_and_none_after_the_end(tmp_path, monkeypat
     paths = [tmp_path / f"{index}.png" for index in range(12)]
     read: list[Path] = []
 
-    def counted(path: Path) -> np.ndarray:
+    def counted(path: Path, folder: Path) -> HeldImage:
         read.append(path)
-        return picture(12, 20)
+        return HeldImage(picture(12, 20))
 
-    monkeypatch.setattr("ocuseg.prediction.results.read_image", counted)
+    monkeypatch.setattr("ocuseg.prediction.results.open_rows", counted)
     monkeypatch.setattr("ocuseg.prediction.results._SMALL_PX", 1)
     outcomes = predict_files(predictor_of(), paths, tmp_path / "out")
     next(outcomes)
@@ -315,3 +318,102 @@ def test_few_images_are_decoded_ahead_and_none_after_the_end(tmp_path, monkeypat
     count = len(read)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ocuseg-files")]
     assert len(read) == count
+
+
+class TestLargeImages:
+    """What goes by bands of rows is in the files what goes whole."""
+
+    @pytest.fixture(params=["memory", "disk"])
+    def bands(self, request, monkeypatch):
+        """A function after which every image is large."""
+
+        def set_limits() -> None:
+            monkeypatch.setattr("ocuseg.prediction.results._LARGE_PX", 0)
+            monkeypatch.setattr("ocuseg.images.rows._HELD_PX", 0 if request.param == "disk" else 1 << 24)
+            monkeypatch.setattr("ocuseg.prediction.banding._BAND_PX", 3000)
+            monkeypatch.setattr("ocuseg.drawing._BAND_PX", 3000)
+
+        return set_limits
+
+    @pytest.mark.parametrize("num_classes", [2, 3])
+    @pytest.mark.parametrize("kind", ["png", "npz"])
+    @pytest.mark.parametrize("size", [None, (50, 30)])
+    def test_all_files_are_the_same(self, tmp_path, num_classes, kind, size, bands):
+        paths = [written(tmp_path / "in", "a.png", 1, (230, 190)), written(tmp_path / "in", "b.jpg", 2, (40, 300))]
+        predictor = predictor_of(num_classes)
+        predictor.preprocessing = Preprocessing(size=size, multiple=4)
+        whole = list(predict_files(predictor, paths, tmp_path / "whole", probabilities=kind, overlay=True))
+        bands()
+        parts = list(predict_files(predictor, paths, tmp_path / "parts", probabilities=kind, overlay=True))
+        assert [outcome.areas for outcome in parts] == [outcome.areas for outcome in whole]
+        for one, other in zip(whole, parts, strict=True):
+            for first, second in zip(one.written, other.written, strict=True):
+                assert first.name == second.name
+                if first.suffix == ".npz":
+                    with np.load(first) as left, np.load(second) as right:
+                        assert np.array_equal(left["probabilities"], right["probabilities"])
+                else:
+                    assert_same_picture(first, second)
+        assert (tmp_path / "whole" / "areas.csv").read_bytes() == (tmp_path / "parts" / "areas.csv").read_bytes()
+        assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
+            path.name for path in (tmp_path / "whole").iterdir()
+        )
+
+    def test_a_bad_image_and_a_failing_network(self, tmp_path, bands):
+        paths = [written(tmp_path / "in", f"{index}.png", index, (60, 70)) for index in range(3)]
+        paths[1].write_bytes(paths[1].read_bytes()[:600])
+        bands()
+        outcomes = list(predict_files(predictor_of(), paths, tmp_path / "out"))
+        assert [bool(outcome.error) for outcome in outcomes] == [False, True, False]
+
+        def network(images: np.ndarray) -> np.ndarray:
+            raise ModelError("the network fails")
+
+        with pytest.raises(ModelError, match="the network fails"):
+            list(predict_files(predictor_of(network=network), paths, tmp_path / "new"))
+        assert not list((tmp_path / "new").glob("*.png"))
+        assert not list((tmp_path / "new").glob(".*"))
+
+
+def assert_same_picture(first: Path, second: Path) -> None:
+    with Image.open(first) as left, Image.open(second) as right:
+        assert (left.mode, left.size, left.info.get("Software")) == (right.mode, right.size, right.info.get("Software"))
+        assert left.getpalette() == right.getpalette()
+        assert np.array_equal(np.asarray(left), np.asarray(right))
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+import scipy.ndimage
+from PIL import Image, JpegImagePlugin, PngImagePlugin
+from ocuseg.classes import default_classes
+from ocuseg.geometry import Preprocessing
+from ocuseg.prediction import Predictor
+from ocuseg.prediction.results import predict_files
+
+size = None if sys.argv[3] == "tiles" else (256, 256)
+predictor = Predictor(
+    lambda images: images[:, :1], classes=default_classes(2),
+    preprocessing=Preprocessing(size=size, crop="field_of_view" if size else "none"), tile_px=512,
+)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+extra = {"overlay": True, "probabilities": True} if sys.argv[4] == "all" else {}
+outcome, = predict_files(predictor, [sys.argv[1]], sys.argv[2], **extra)
+assert outcome.error is None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of ru_maxrss is that of Linux")
+@pytest.mark.parametrize(("seen", "files"), [("tiles", "mask"), ("whole", "mask"), ("tiles", "all")])
+def test_the_peak_memory_of_a_large_image(tmp_path, seen, files):
+    tile = np.zeros((500, 1000, 3), np.uint8)
+    tile[100:400, 100:900] = picture(300, 800)
+    Image.fromarray(np.tile(tile, (10, 5, 1))).save(tmp_path / "eye.jpg", quality=60)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "eye.jpg", tmp_path / "out", seen, files],
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    # 25 million pixels: 75 MB of colours, 100 MB of probabilities, and 100 MB in Pillow.
+    assert int(done.stdout) < 90_000

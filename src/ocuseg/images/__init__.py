@@ -13,10 +13,19 @@ from ocuseg.images.access import (
     write_mask,
     write_probability,
 )
+from ocuseg.images.png import WriteRows, image_rows, mask_rows, probability_rows
+from ocuseg.images.rows import HeldImage, ImageRows, open_rows
 
 __all__ = [
     "MAX_PIXELS",
+    "HeldImage",
     "ImageHeader",
+    "ImageRows",
+    "WriteRows",
+    "image_rows",
+    "mask_rows",
+    "open_rows",
+    "probability_rows",
     "read_field_of_view",
     "read_header",
     "read_image",

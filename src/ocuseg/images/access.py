@@ -15,6 +15,7 @@ from ocuseg.errors import ImageError, UsageError
 from ocuseg.files import written_whole
 from ocuseg.images.imagefile import ImageFile, open_image_file
 from ocuseg.images.plausibility import MAX_PIXELS, maxval_of
+from ocuseg.images.png import mask_palette, probability_levels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PIXELS",
     "ImageHeader",
+    "on_black",
     "read_field_of_view",
     "read_header",
     "read_image",
@@ -33,7 +35,6 @@ __all__ = [
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _DEPTHS = (8, 10, 12, 14, 16)
-_IGNORED_COLOUR = (255, 255, 255)
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG", "compress_level": 3},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
@@ -131,12 +132,8 @@ def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes, *, s
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[: len(classes)] = classes.colours
-    if classes.ignore_index is not None:
-        palette[classes.ignore_index] = _IGNORED_COLOUR
     picture = Image.fromarray(np.ascontiguousarray(mask, dtype=np.uint8))
-    picture.putpalette(palette.tobytes())
+    picture.putpalette(mask_palette(classes).tobytes())
     notes = PngInfo()
     if software:
         notes.add_text("Software", software)
@@ -152,9 +149,7 @@ def write_probability(path: Path | str, probability: NDArray[np.floating[Any]]) 
     """
     from PIL import Image
 
-    if np.isnan(probability).any():
-        raise ValueError("probability holds NaN")
-    levels = np.floor(np.clip(probability, 0, 1).astype(np.float64) * 65535 + 0.5).astype(np.uint16)
+    levels = probability_levels(probability)
     with written_whole(path) as temporary:
         Image.fromarray(levels).save(temporary, format="PNG", compress_level=3)
     return Path(path)
@@ -175,7 +170,7 @@ def _image_of_picture(file: ImageFile, picture: Image) -> NDArray[np.uint8]:
     if file.bits == 16 and picture.mode in ("RGB", "RGBA") and pixels.max(initial=0) < 128:
         low = np.asarray(file.low_bytes().convert("RGB"))
         pixels = _to_eight_bits(pixels.astype(np.uint16) << 8 | low)
-    return _on_black(pixels, alpha)
+    return on_black(pixels, alpha)
 
 
 def _image_of_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -187,7 +182,7 @@ def _image_of_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     eight = _to_eight_bits(pixels)
     if eight.ndim == 2:
         eight = eight[..., np.newaxis]
-    return _on_black(np.repeat(eight, 3, axis=2) if eight.shape[2] == 1 else eight[..., :3], alpha)
+    return on_black(np.repeat(eight, 3, axis=2) if eight.shape[2] == 1 else eight[..., :3], alpha)
 
 
 def _to_eight_bits(pixels: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
@@ -202,7 +197,8 @@ def _to_eight_bits(pixels: NDArray[Any], bits: int | None = None) -> NDArray[np.
     return scaled
 
 
-def _on_black(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def on_black(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Return pixels (H, W, 3) with their transparent parts, by `alpha` (H, W), made black."""
     # A picture that is transparent all over was written by a program that forgot its alpha channel.
     if alpha is None or alpha.min(initial=255) == 255 or alpha.max(initial=0) == 0:
         return pixels
@@ -265,7 +261,7 @@ def _unstretched(file: ImageFile, values: NDArray[Any], white: int) -> NDArray[A
     if file.format == "PNG" and file.bits in (2, 4):
         return values // (255 // ((1 << file.bits) - 1))
     if file.format == "PGM":
-        maxval = maxval_of(file.data)
+        maxval = maxval_of(file.content.head)
         if maxval != white:
             stored = (values.astype(np.int64) * maxval + white // 2) // white
             return stored.astype(np.uint8 if maxval < 256 else np.uint16)

@@ -10,28 +10,28 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.errors import ImageError
+from ocuseg.images.content import Content, read_content
 from ocuseg.images.plausibility import (
+    MAX_PIXELS,
     check_claim,
     check_png,
     check_png_pixels,
     check_ratio,
     damaged,
     maxval_of,
-    too_large,
 )
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ImageFile", "open_image_file"]
+__all__ = ["TURNS", "ImageFile", "open_image_file", "silence"]
 
 _PLUGINS = {"PNG": "Png", "JPEG": "Jpeg", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "WebP": "WebP"}  # others: Ppm
 _ORIENTATION, _PLANAR = 0x0112, 0x011C
@@ -59,14 +59,14 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One opened image file: its bytes, and Pillow's view of them with only the header read.
+    """One opened image file: its content, and Pillow's view of it with only the header read.
 
     `size` is (height, width) upright; `mode` is Pillow's; `bits` are those of one channel. `array` takes the place of
     `picture` for the few TIFF files that Pillow cannot read: (H, W) or (H, W, channels) as stored.
     """
 
     path: Path
-    data: bytes
+    content: Content
     format: str
     mode: str
     bits: int
@@ -85,9 +85,9 @@ class ImageFile:
             assert self.array is not None
             return self.array
         if self.format == "PNG":
-            check_png_pixels(self.path, self.data)
+            check_png_pixels(self.content)
         try:
-            with _silence() if self.format == "TIFF" else contextlib.nullcontext():
+            with silence() if self.format == "TIFF" else contextlib.nullcontext():
                 self.picture.load()
         except Exception as error:  # the decoders raise whatever their libraries do; each means the same to a user
             raise damaged(self.path, self.format, error) from error
@@ -97,13 +97,13 @@ class ImageFile:
         """Return decoded pixels (H, W, ...) turned as the file's EXIF orientation asks."""
         if self.format == "TIFF" and self.picture is not None:  # Pillow turns TIFF, and only TIFF, when it decodes
             return pixels
-        return _TURNS[self.orientation](pixels)
+        return TURNS[self.orientation](pixels)
 
     def low_bytes(self) -> Image:
         """Return the low bytes of a 16-bit RGB or RGBA file, of which Pillow's own image has the high bytes."""
         swap = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-        with _silence():
-            picture = _open(self.data, self.format)
+        with silence():
+            picture = _open(self.content.open(), self.format)
             tiles = []
             for tile in picture.tile:  # type: ignore[attr-defined]
                 args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
@@ -115,87 +115,71 @@ class ImageFile:
         return picture
 
 
-def open_image_file(path: Path | str) -> ImageFile:
+def open_image_file(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, on_read: Callable[[], object] | None = None
+) -> ImageFile:
     """Return an image file with its header read and its pixels not yet decoded.
 
-    Raises ImageError, naming the file, where it is missing, no file, unreadable, empty, no image, cut off, damaged in
-    its header, larger than MAX_PIXELS, or of a size that its bytes cannot hold (a decompression bomb).
+    `on_read` is called whenever Pillow takes more of the file. Raises ImageError, naming the file, where it is missing,
+    no file, unreadable, empty, no image, cut off, damaged in its header, of more than `max_pixels`, or of a size that
+    its bytes cannot hold (a decompression bomb).
     """
     path = Path(path)
-    data = _read(path)
-    family = next((name for magic, name in _MAGIC if data.startswith(magic)), None)
-    if family is None or (family == "WebP" and data[8:12] != b"WEBP"):
-        raise ImageError(f"{path}: is not an image; give PNG, JPEG, TIFF, BMP, PPM, PGM, GIF or WebP, or remove it")
-    exif = check_png(path, data) if family == "PNG" else None
-    from PIL import Image
-
+    content = read_content(path)
+    family = next((name for magic, name in _MAGIC if content.head.startswith(magic)), None)
+    if family is None or (family == "WebP" and content.head[8:12] != b"WEBP"):
+        raise ImageError(
+            f"{path}: is not an image; give PNG, JPEG, TIFF, BMP, PPM, PGM, GIF or WebP, or remove it",
+            kind="not an image",
+        )
+    exif = check_png(content, max_pixels) if family == "PNG" else None
     try:
-        with _silence():
-            picture = _open(data, family)
-            opened = _describe(path, data, family, picture, exif)
+        with silence():
+            picture = _open(content.open(on_read), family)
+            opened = _describe(content, family, picture, exif)
             if family == "TIFF" and opened.bits > 8 and _tags(picture).get(_PLANAR) == 2:
                 raise ValueError("16-bit channels stored apart")  # Pillow would return noise
-    except Image.DecompressionBombError as error:
-        raise ImageError(too_large(path, len(data), "")) from error
     except Exception as error:
         if family != "TIFF":
             raise damaged(path, family, error) from error
-        opened = _open_with_tifffile(path, data, error)
+        opened = _open_with_tifffile(content, error)
     else:
         check_ratio(
             path,
-            len(data),
+            content.num_bytes,
             opened.size,
             family=family,
             mode=opened.mode,
             bits=opened.bits,
             compression=picture.info.get("compression"),
+            max_pixels=max_pixels,
         )
     return opened
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError(f"{path}: is a folder, not an image; give the files in it")
-        if path.exists() and not path.is_file():
-            raise ImageError(f"{path}: is not a regular file; give an image file")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: does not exist; correct the path") from error
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ImageError(f"{path}: cannot be opened ({reason}); make it readable") from error
-    if not data:
-        raise ImageError(f"{path}: is empty (0 bytes); copy or export it again")
-    return data
-
-
-def _open(data: bytes, family: str) -> Image:
-    from PIL import Image
-
+def _open(file: BinaryIO, family: str) -> Image:
     plugin = _PLUGINS.get(family, "Ppm")
-    # Without this Pillow loads the plugins of all its formats, and tries them, at the first TIFF or WebP.
-    importlib.import_module(f"PIL.{plugin}ImagePlugin")
-    return Image.open(BytesIO(data), formats=(plugin.upper(),))
+    # Not by `Image.open`, which has a limit of pixels of its own and may load, and try, the plugins of all formats.
+    opened: Image = getattr(importlib.import_module(f"PIL.{plugin}ImagePlugin"), f"{plugin}ImageFile")(file)
+    return opened
 
 
-def _describe(path: Path, data: bytes, family: str, picture: Image, exif: bytes | None) -> ImageFile:
+def _describe(content: Content, family: str, picture: Image, exif: bytes | None) -> ImageFile:
     size = (picture.height, picture.width)
     bits = 1 if picture.mode == "1" else 8
     orientation = _orientation(picture, exif)
     if family == "PNG":
-        bits = data[24]
+        bits = content.head[24]
     elif family == "TIFF":
         tags = _tags(picture)
         size = (int(tags[257]), int(tags[256]))
         bits = max(tags.get(258, (1,)))
     elif family == "PGM" or family == "PPM":
-        bits = max(1, maxval_of(data).bit_length())
+        bits = max(1, maxval_of(content.head).bit_length())
     if orientation >= 5:
         size = (size[1], size[0])
     frames = int(getattr(picture, "n_frames", 1)) if family in ("GIF", "TIFF", "WebP", "PNG") else 1
-    return ImageFile(path, data, family, picture.mode, bits, size, orientation, frames, picture)
+    return ImageFile(content.path, content, family, picture.mode, bits, size, orientation, frames, picture)
 
 
 def _tags(picture: Image) -> Any:
@@ -214,21 +198,22 @@ def _orientation(picture: Image, exif: bytes | None) -> int:
         found = tags.get(_ORIENTATION, 1)
     except Exception:  # a picture with broken EXIF is still a picture
         return 1
-    return found if found in _TURNS else 1
+    return found if found in TURNS else 1
 
 
-def _open_with_tifffile(path: Path, data: bytes, reason: Exception) -> ImageFile:
+def _open_with_tifffile(content: Content, reason: Exception) -> ImageFile:
     """Return a TIFF file that Pillow cannot read (16-bit channels stored apart, 16-bit grey with alpha), decoded."""
     import tifffile
 
+    path = content.path
     logger = logging.getLogger("tifffile")
     try:
         logger.disabled = True  # it reports what becomes an exception here
-        with _silence(), tifffile.TiffFile(BytesIO(data)) as tiff:
+        with silence(), tifffile.TiffFile(content.open()) as tiff:
             page = tiff.pages[0]
             size = (int(page.imagelength), int(page.imagewidth))
             needed = size[0] * (size[1] * page.samplesperpixel * page.bitspersample // 8)
-            check_claim(path, len(data), size, needed, 1 if page.compression == 1 else None)
+            check_claim(path, content.num_bytes, size, needed, 1 if page.compression == 1 else None)
             pixels = page.asarray()
             if "S" in page.axes and page.axes[0] == "S":
                 pixels = np.moveaxis(pixels, 0, -1)
@@ -242,14 +227,15 @@ def _open_with_tifffile(path: Path, data: bytes, reason: Exception) -> ImageFile
         logger.disabled = False
     if pixels.ndim not in (2, 3) or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: is a TIFF of {pixels.dtype} values; save it with 8 or 16 bits per channel")
-    orientation = int(tag.value) if tag is not None and int(tag.value) in _TURNS else 1
+    orientation = int(tag.value) if tag is not None and int(tag.value) in TURNS else 1
     upright = (size[1], size[0]) if orientation >= 5 else size
     mode = f"{1 if pixels.ndim == 2 else pixels.shape[2]}x{bits}"
-    return ImageFile(path, data, "TIFF", mode, bits, upright, orientation, frames, None, pixels)
+    return ImageFile(path, content, "TIFF", mode, bits, upright, orientation, frames, None, pixels)
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
+    """Keep what Pillow says of doubtful headers to itself."""
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -259,7 +245,7 @@ def _as_is(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels
 
 
-_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: _as_is,
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
@@ -269,3 +255,4 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels, 1),
 }
+"""What turns pixels (H, W, ...) as they are stored upright, by the EXIF orientation."""

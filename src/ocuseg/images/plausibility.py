@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ocuseg.errors import ImageError
+from ocuseg.images.content import Content
 
 __all__ = [
     "MAX_PIXELS",
+    "MAX_PIXELS_BY_ROWS",
     "check_claim",
     "check_png",
     "check_png_pixels",
@@ -20,7 +24,10 @@ __all__ = [
 ]
 
 MAX_PIXELS = 150_000_000
-"""The largest image that is read; the largest of ophthalmic cameras give a third of it."""
+"""The largest image that is read as a whole; the largest of ophthalmic cameras give a third of it."""
+
+MAX_PIXELS_BY_ROWS = 1_000_000_000
+"""The largest image that is predicted, by bands of rows; it takes four bytes of disk a pixel."""
 
 # The most decoded bytes that one byte of a file can stand for, by the definition of each compression; where there is
 # no such bound, a large picture of next to no bytes is refused all the same.
@@ -43,57 +50,68 @@ _LARGE_PIXELS, _THINNEST = 1 << 26, 4096
 _BANDS = {"LA": 2, "PA": 2, "RGB": 3, "LAB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4, "RGBa": 4}  # others: 1 at least
 
 
-def check_png(path: Path, data: bytes) -> bytes | None:
+def check_png(content: Content, max_pixels: int) -> bytes | None:
     """Return the eXIf chunk, if any, of a PNG whose chunks are all there and whole; else raise ImageError.
 
     Pillow does not compare the checksums of the pixel data, and so would load a damaged mask as other classes.
     """
-    position, exif, seen = 8, None, list[bytes]()
-    while seen[-1:] != [b"IEND"]:
-        length = int.from_bytes(data[position : position + 4], "big")
-        name, end = data[position + 4 : position + 8], position + 12 + length
-        if end > len(data):
+    path, file = content.path, content.open()
+    position, exif, seen = 8, None, set[bytes]()
+    name = b""
+    while name != b"IEND":
+        file.seek(position)
+        start = file.read(8)
+        length, name = int.from_bytes(start[:4], "big"), start[4:8]
+        position += 12 + length
+        if position > content.num_bytes:
             raise damaged(path, "PNG", "it ends too early")
-        checksum = int.from_bytes(data[end - 4 : end], "big")
-        if name[:1].isupper() and zlib.crc32(memoryview(data)[position + 4 : end - 4]) != checksum:
-            raise damaged(path, "PNG", f"the checksum of its {name.decode('latin-1')} chunk is wrong")
+        if not seen and name != b"IHDR":
+            raise damaged(path, "PNG", "it holds no pixels")
         if name == b"eXIf":
-            exif = data[position + 8 : end - 4]
-        seen.append(name)
-        position = end
-    if seen[0] != b"IHDR" or b"IDAT" not in seen:
+            exif = file.read(length)
+        elif name[:1].isupper():
+            checksum = zlib.crc32(name)
+            for part in _parts(file, length):
+                checksum = zlib.crc32(part, checksum)
+            if int.from_bytes(file.read(4), "big") != checksum:
+                raise damaged(path, "PNG", f"the checksum of its {name.decode('latin-1')} chunk is wrong")
+        if not seen:
+            width, height, bits, channels, _ = _png_header(content)
+            size, needed = (height, width), height * (width * channels * bits // 8)
+            check_claim(path, content.num_bytes, size, needed, _DEFLATE, max_pixels)
+        seen.add(name)
+    if b"IDAT" not in seen:
         raise damaged(path, "PNG", "it holds no pixels")
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    channels = _PNG_CHANNELS.get(data[25], 1)
-    check_claim(path, len(data), (height, width), height * (width * channels * data[24] // 8), _DEFLATE)
     return exif
 
 
-def check_png_pixels(path: Path, data: bytes) -> None:
+def check_png_pixels(content: Content) -> None:
     """Raise ImageError where a PNG that `check_png` accepted holds fewer pixels than its header says.
 
     Pillow would leave the missing rows black when the compressed stream itself ends in good order.
     """
-    width, height, bits = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), data[24]
-    bits_per_pixel = bits * _PNG_CHANNELS.get(data[25], 1)
-    passes = _ADAM7 if data[28] else ((0, 0, 1, 1),)
+    path, file = content.path, content.open()
+    width, height, bits, channels, interlaced = _png_header(content)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     missing = 0
     for left, top, step_x, step_y in passes:
         columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
         if columns > 0 and rows > 0:
-            missing += rows * (1 + -(-columns * bits_per_pixel // 8))
+            missing += rows * (1 + -(-columns * bits * channels // 8))
     inflate = zlib.decompressobj()
     position = 8
     try:
-        while missing > 0 and not inflate.eof and position < len(data):
-            length = int.from_bytes(data[position : position + 4], "big")
-            if data[position + 4 : position + 8] == b"IDAT":
-                waiting: bytes | memoryview = memoryview(data)[position + 8 : position + 8 + length]
+        while missing > 0 and not inflate.eof and position < content.num_bytes:
+            file.seek(position)
+            start = file.read(8)
+            length = int.from_bytes(start[:4], "big")
+            for part in _parts(file, length) if start[4:] == b"IDAT" else ():
+                waiting: bytes = part
                 while missing > 0 and (waiting or not inflate.eof):
-                    part = inflate.decompress(waiting, _INFLATED_AT_ONCE)
+                    inflated = inflate.decompress(waiting, _INFLATED_AT_ONCE)
                     waiting = inflate.unconsumed_tail
-                    missing -= len(part)
-                    if not part and not waiting:
+                    missing -= len(inflated)
+                    if not inflated and not waiting:
                         break
             position += 12 + length
     except zlib.error as error:
@@ -102,8 +120,29 @@ def check_png_pixels(path: Path, data: bytes) -> None:
         raise damaged(path, "PNG", "its pixels end too early")
 
 
+def _png_header(content: Content) -> tuple[int, int, int, int, bool]:
+    """Width, height, bits of a channel, channels, and whether the rows are interlaced."""
+    head = content.head
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    return width, height, head[24], _PNG_CHANNELS.get(head[25], 1), bool(head[28])
+
+
+def _parts(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0 and (part := file.read(min(length, _INFLATED_AT_ONCE))):
+        yield part
+        length -= len(part)
+
+
 def check_ratio(
-    path: Path, num_bytes: int, size: tuple[int, int], *, family: str, mode: str, bits: int, compression: object
+    path: Path,
+    num_bytes: int,
+    size: tuple[int, int],
+    *,
+    family: str,
+    mode: str,
+    bits: int,
+    compression: object,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Raise ImageError where a file of `num_bytes` cannot hold `size` (height, width) pixels of `mode` and `bits`.
 
@@ -118,14 +157,16 @@ def check_ratio(
         bits_per_pixel, ratio = 1, 1 if compression == 0 else None
     elif family == "JPEG":
         bits_per_pixel = 8
-    check_claim(path, num_bytes, size, height * (width * bits_per_pixel // 8), ratio)
+    check_claim(path, num_bytes, size, height * (width * bits_per_pixel // 8), ratio, max_pixels)
 
 
-def check_claim(path: Path, num_bytes: int, size: tuple[int, int], needed: int, ratio: int | None) -> None:
+def check_claim(
+    path: Path, num_bytes: int, size: tuple[int, int], needed: int, ratio: int | None, max_pixels: int = MAX_PIXELS
+) -> None:
     """Raise ImageError where `size` is too large, or `needed` bytes exceed `num_bytes` times the `ratio`."""
     pixels = size[0] * size[1]
-    if pixels > MAX_PIXELS:
-        raise ImageError(too_large(path, num_bytes, f"{size[1]} x {size[0]} pixels, "))
+    if pixels > max_pixels:
+        raise ImageError(too_large(path, num_bytes, f"{size[1]} x {size[0]} pixels, ", max_pixels), kind="too large")
     thin = pixels > _LARGE_PIXELS and pixels > num_bytes * _THINNEST
     if thin or (ratio is not None and needed > num_bytes * ratio):
         raise ImageError(
@@ -142,9 +183,9 @@ def maxval_of(data: bytes) -> int:
     return int(fields[3]) if fields else 255
 
 
-def too_large(path: Path, num_bytes: int, size: str) -> str:
-    """Return the message for a picture of more than MAX_PIXELS."""
-    limit = f"more than {MAX_PIXELS // 1_000_000} million"
+def too_large(path: Path, num_bytes: int, size: str, max_pixels: int = MAX_PIXELS) -> str:
+    """Return the message for a picture of more than `max_pixels`."""
+    limit = f"more than {max_pixels // 1_000_000} million"
     return f"{path}: claims {size}{limit} in {num_bytes} bytes; scale it down or cut it into parts"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocuseg.metrics.areas import AREA_COLUMNS, area_rows, class_areas, listed_ids, shares_of_parent
+from ocuseg.metrics.areas import AREA_COLUMNS, area_rows, class_areas, listed_ids, rows_of_areas, shares_of_parent
 from ocuseg.metrics.borders import BorderCounts, border_counts, nsd
 from ocuseg.metrics.intervals import (
     PairedDifference,
@@ -80,6 +80,7 @@ __all__ = [
     "precision",
     "quantise",
     "recall",
+    "rows_of_areas",
     "shares_of_parent",
     "specificity",
     "sum_by_group",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ocuseg.classes import Classes
 from ocuseg.metrics.overlap import number, occurrences
 
-__all__ = ["AREA_COLUMNS", "area_rows", "class_areas", "listed_ids", "shares_of_parent"]
+__all__ = ["AREA_COLUMNS", "area_rows", "class_areas", "listed_ids", "rows_of_areas", "shares_of_parent"]
 
 AREA_COLUMNS = ("image", "class_id", "class", "pixels", "share_of_image", "parent", "share_of_parent")
 
@@ -47,7 +47,11 @@ def area_rows(image: str, mask: NDArray[np.uint8], classes: Classes) -> list[dic
     `share_of_parent` that of `shares_of_parent`; `parent` and its share are None for a class without one, the share
     also where the parent is not in the image.
     """
-    areas = class_areas(mask, len(classes))
+    return rows_of_areas(image, class_areas(mask, len(classes)), mask.size, classes)
+
+
+def rows_of_areas(image: str, areas: NDArray[np.int64], pixels: int, classes: Classes) -> list[dict[str, Any]]:
+    """Return the rows of `area_rows` from the pixels of each class (C,) and those of the whole mask."""
     shares = shares_of_parent(areas, classes)
     return [
         {
@@ -55,7 +59,7 @@ def area_rows(image: str, mask: NDArray[np.uint8], classes: Classes) -> list[dic
             "class_id": class_id,
             "class": classes.names[class_id],
             "pixels": int(areas[class_id]),
-            "share_of_image": number(areas[class_id] / max(1, mask.size)),
+            "share_of_image": number(areas[class_id] / max(1, pixels)),
             "parent": classes.items[class_id].parent,
             "share_of_parent": number(shares[class_id]),
         }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +15,10 @@ from ocuseg.bundle import Bundle, find_bundle, load_bundle
 from ocuseg.classes import Classes
 from ocuseg.drawing import draw_overlay
 from ocuseg.errors import ModelError, UsageError
-from ocuseg.geometry import Placement, Preprocessing, flips, normalise, pad_to_multiple, place, tile_weights, tiles
+from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
 from ocuseg.metrics import area_rows, quantise, threshold_level
+from ocuseg.prediction.tiling import ReadBytes, blended_bands
 from ocuseg.runtime import open_runtime
 
 __all__ = ["ImageLike", "Predictor", "Result", "decide", "open_predictor"]
@@ -146,7 +146,7 @@ class Predictor:
         channels_first = np.stack([placement.apply_image(image).transpose(2, 0, 1) for image, placement in pairs])
         padded, undo = pad_to_multiple(channels_first, self.preprocessing.multiple)
         if max(placements[0].working_size) <= self.tile_px:
-            found = undo(self._window(padded))
+            found = undo(self.window(padded))
         else:
             found = undo(self._tiled(padded))
         return [
@@ -155,8 +155,11 @@ class Predictor:
             for placement, one in zip(placements, found, strict=True)
         ]
 
-    def _window(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), seen at once."""
+    def window(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), seen at once.
+
+        Their sides are multiples of that of the network.
+        """
         images = np.stack([normalise(one.transpose(1, 2, 0), self.preprocessing) for one in padded])
         if not self.flips:
             return self._activated(self.network(images))
@@ -169,24 +172,21 @@ class Predictor:
     def _tiled(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), blended from overlapping tiles."""
         size = (padded.shape[2], padded.shape[3])
-        # Tiles start on the network's own grid: there its pooling meets the same pixels as in the whole image.
-        grid = self.preprocessing.multiple
-        overlap = math.ceil(self.overlap_px / grid)
-        tile = max(self.tile_px // grid, overlap + 1)
-        boxes = [
-            (top * grid, left * grid, bottom * grid, right * grid)
-            for top, left, bottom, right in tiles((size[0] // grid, size[1] // grid), tile, overlap)
-        ]
-        rim = overlap * grid // 4
-        rows = _shares({(top, bottom) for top, _, bottom, _ in boxes}, size[0], rim)
-        columns = _shares({(left, right) for _, left, _, right in boxes}, size[1], rim)
-        found = np.zeros((len(padded), self.classes.out_channels, *size), np.float32)
-        for top, left, bottom, right in boxes:
-            part = self._window(padded[:, :, top:bottom, left:right])
-            part *= rows[top, bottom][:, None] * columns[left, right]
-            found[:, :, top:bottom, left:right] += part
-        np.clip(found, 0, 1, out=found)
+        found = np.empty((len(padded), self.classes.out_channels, *size), np.float32)
+        for top, band in self.tiled_bands(lambda start, stop: padded[:, :, start:stop], size):
+            found[:, :, top : top + band.shape[2]] = band
         return found
+
+    def tiled_bands(self, read: ReadBytes, size: Size) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Return the probabilities of prepared bytes of `size` by bands, as `blended_bands` has them."""
+        return blended_bands(
+            self.window,
+            read,
+            size,
+            tile_px=self.tile_px,
+            overlap_px=self.overlap_px,
+            multiple=self.preprocessing.multiple,
+        )
 
     def _activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities from logits (N, C, h, w): sigmoid of one channel, softmax over more."""
@@ -235,25 +235,36 @@ def open_predictor(
     tile_px: int | None = None,
     threads: int | None = None,
     precision: str = "auto",
+    images: int | None = None,
 ) -> Predictor:
     """Return the predictor of a shipped model, a run folder or a bundle.
 
-    What is None is as the bundle says (`threads`: all usable cores). Raises UsageError for an unknown name, ModelError
-    for a bundle that cannot be used.
+    What is None is as the bundle says (`threads`: all usable cores). `images` is how many will be predicted, None for
+    many or unknown: for a few small ones the runtime that starts fastest is taken. Raises UsageError for an unknown
+    name, ModelError for a bundle that cannot be used.
     """
     bundle = model if isinstance(model, Bundle) else load_bundle(find_bundle(model))
     settings = bundle.info.prediction
     tile = settings["tile_px"] if tile_px is None else tile_px
+    flips = settings["flips"] if flips is None else flips
+    work_px = None if images is None else _work_px(bundle.preprocessing, images, flips)
     return Predictor(
-        open_runtime(bundle, runtime, threads=threads, precision=precision),
+        open_runtime(bundle, runtime, threads=threads, precision=precision, work_px=work_px),
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
         tile_px=tile,
         overlap_px=min(settings["overlap_px"], tile // 2),
-        flips=settings["flips"] if flips is None else flips,
+        flips=flips,
         threshold=bundle.info.threshold if threshold is None else threshold,
         name=bundle.info.name,
     )
+
+
+def _work_px(preprocessing: Preprocessing, images: int, average_flips: bool) -> int | None:
+    """Pixels that `images` send through the network; None where that depends on their own sizes."""
+    diameter = preprocessing.field_of_view_diameter_px
+    size = preprocessing.size or (None if diameter is None else (diameter, diameter))
+    return None if size is None else images * size[0] * size[1] * (len(flips) if average_flips else 1)
 
 
 def _checked(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -261,22 +272,3 @@ def _checked(image: NDArray[Any]) -> NDArray[np.uint8]:
         shape = " x ".join(map(str, image.shape)) or "no size"
         raise UsageError(f"an array of {image.dtype}, {shape} is no image; give height x width x 3 of uint8, RGB")
     return image
-
-
-def _shares(spans: set[tuple[int, int]], length: int, rim: int) -> dict[tuple[int, int], NDArray[np.float32]]:
-    """Weights along one side for each span: smooth, adding up to 1 at every pixel.
-
-    The `rim` pixels at an end inside the image count for nothing where a neighbour sees them better: there the
-    network met the padding of its own convolutions instead of the image.
-    """
-    total = np.zeros(length)
-    weights = {}
-    for start, stop in spans:
-        weight = tile_weights((stop - start, 1))[:, 0].astype(np.float64)
-        if start > 0:
-            weight[:rim] = 0
-        if stop < length:
-            weight[len(weight) - rim :] = 0
-        total[start:stop] += weight
-        weights[start, stop] = weight
-    return {(start, stop): (weight / total[start:stop]).astype(np.float32) for (start, stop), weight in weights.items()}

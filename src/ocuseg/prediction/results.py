@@ -4,66 +4,50 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
+import json
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ocuseg.classes import Classes
 from ocuseg.errors import DataError, ImageError, OutputError, UsageError
-from ocuseg.files import make_folder, written_whole
-from ocuseg.images import read_image, write_image, write_mask, write_probability
-from ocuseg.prediction.measures import AREAS_FILE, AreaTable
+from ocuseg.files import hash_bytes, make_folder
+from ocuseg.images import HeldImage, ImageRows, open_rows
+from ocuseg.prediction.journal import Journal
+from ocuseg.prediction.plans import Plan, Plans, require_predicted
 from ocuseg.prediction.predictor import Predictor, Result
+from ocuseg.prediction.writing import Areas, write_by_bands, write_result
 
-__all__ = ["FileOutcome", "output_names", "predict_files"]
+__all__ = ["FileOutcome", "predict_files"]
 
-# How many images may be decoded ahead of the network and half as many wait to be written; large ones go one by one.
+# How many images may be decoded ahead of the network and half as many wait to be written; large ones go one by one,
+# by bands of rows.
 _AHEAD = 4
-_LARGE_PX = 1 << 24
+_LARGE_PX = 1 << 22
 _SMALL_PX = 1 << 20
-
-_SOFTWARE = "ocuseg predict"
-"""What a predicted mask says of its origin, by which a later run knows that it may replace it."""
+_LEFT_BEHIND_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
     """What became of one image: the files that were written, the mask first, or the error that prevented it.
 
-    `areas` are its rows of `areas.csv`, as `Result.areas` gives them.
+    `areas` are its rows of `areas.csv`, as `Result.areas` gives them. `done_before` says that an earlier run had
+    written these files, from the same image and settings.
     """
 
     image: Path
     written: tuple[Path, ...]
     error: DataError | None = None
     areas: tuple[dict[str, Any], ...] = ()
+    done_before: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    image: Path
-    mask: Path
-    probabilities: tuple[Path, ...]
-    overlay: Path | None
-
-    @property
-    def name(self) -> str:
-        """The name of the image among the results."""
-        return self.mask.stem
-
-    @property
-    def outputs(self) -> tuple[Path, ...]:
-        return (self.mask, *self.probabilities, *((self.overlay,) if self.overlay else ()))
-
-
-_Decoded = tuple[_Plan, Future[NDArray[np.uint8]]]
+_Decoded = tuple[Plan, Future[ImageRows]]
 
 
 def predict_files(
@@ -73,7 +57,9 @@ def predict_files(
     *,
     probabilities: bool | Literal["png", "npz"] = False,
     overlay: bool = False,
-) -> Iterator[FileOutcome]:
+    model: str | None = None,
+    again: bool = False,
+) -> Generator[FileOutcome]:
     """Return an iterator that predicts `images` one after the other, writes the results and says what became of each.
 
     `out_dir` gets NAME.png, the mask of class ids with a visible palette; `overlays/NAME.png` with `overlay`; and with
@@ -83,150 +69,133 @@ def predict_files(
     as are its rows for the same NAME; the others stay. An image given twice is predicted once; names that would meet
     are told apart (`output_names`).
 
+    `model` is the digest of the bundle. With it, and unless `again`, images that an earlier run has predicted come
+    first and are not predicted again: same model, settings and version, the image's path, size and time as they were,
+    all files that are asked for there and untouched.
+
     Raises UsageError, before anything is written, where an image would be overwritten; OutputError where a mask or
     table would be lost that was not predicted, such as one drawn by hand, or where the results cannot be written;
     ModelError where the network fails. An image that cannot be read is an outcome with an error.
     """
     if probabilities not in (False, True, "png", "npz"):
         raise UsageError(f"probabilities are written as 'png' or 'npz', not as {probabilities!r}")
-    paths = list({Path(image).resolve(): Path(image) for image in images}.values())
-    kind = "png" if probabilities is True else probabilities
-    plans = [
-        _plan(path, name, Path(out_dir), predictor.classes, kind, overlay)
-        for path, name in zip(paths, output_names(paths), strict=True)
-    ]
-    _require_apart(plans)
-    _require_predicted(plans)
-    table = AreaTable(Path(out_dir) / AREAS_FILE)
-    for folder in dict.fromkeys(output.parent for plan in plans for output in plan.outputs):
-        make_folder(folder)
-    return _tabled(_outcomes(predictor, plans), plans, table)
+    kind: Literal["png", "npz"] | None = "npz" if probabilities == "npz" else "png" if probabilities else None
+    plans = Plans(images, Path(out_dir), predictor.classes, kind, overlay=overlay)
+    plans.require_apart()
+    journal = Journal(Path(out_dir))
+    settings = None if model is None else _settings(predictor, model, kind, overlay)
+    done, todo = list[int](), list[int]()
+    for index in range(len(plans)):
+        plan = plans[index]
+        is_done = not again and journal.is_done(plan.name, _key(settings, plan), plan.outputs)
+        (done if is_done else todo).append(index)
+    require_predicted(
+        plan.mask for plan in map(plans.__getitem__, todo) if not journal.has_written(plan.name, plan.mask)
+    )
+    if len(plans):
+        folders = [output.parent for output in plans[0].outputs]
+        for folder in dict.fromkeys(folders):
+            _sweep(make_folder(folder))
+    return _recorded(predictor, plans, journal, settings, done, todo)
 
 
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each of the different `paths`, no two equal even where case is ignored.
-
-    It is the stem. Where stems meet, the folders above are put before it (`a/1.png`, `b/1.png`: `a_1`, `b_1`), or the
-    kind of file after it (`1.png`, `1.jpg`: `1_png`, `1_jpg`), or both; at the last, a number.
-    """
-    alike: dict[str, list[int]] = {}
-    for index, path in enumerate(paths):
-        alike.setdefault(path.stem.casefold(), []).append(index)
-    names = [path.stem for path in paths]
-    for group in alike.values():
-        if len(group) > 1:
-            for index, name in zip(group, _told_apart([paths[index].resolve() for index in group]), strict=True):
-                names[index] = name
-    taken: set[str] = set()
-    for index, name in enumerate(names):
-        numbered = (f"{name}_{number}" for number in itertools.count(2))
-        names[index] = next(one for one in itertools.chain([name], numbered) if one.casefold() not in taken)
-        taken.add(names[index].casefold())
-    return names
+def _sweep(folder: Path) -> None:
+    """Delete what a run that was killed was just writing; not what another run may be writing now."""
+    for path in folder.glob(".*.tmp.*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _LEFT_BEHIND_S:
+                path.unlink()
 
 
-def _told_apart(paths: list[Path]) -> list[str]:
-    folders = [path.parent.parts[1:] for path in paths]
-    depths = range(1, max(map(len, folders)) + 1)
-    for depth, with_suffix in [*((depth, False) for depth in depths), *((depth, True) for depth in (0, *depths))]:
-        names = [
-            "_".join([*above[len(above) - min(depth, len(above)) :], path.stem, *([path.suffix[1:]] * with_suffix)])
-            for above, path in zip(folders, paths, strict=True)
+def _settings(predictor: Predictor, model: str, kind: str | None, overlay: bool) -> str:
+    """All that a result depends on but the image."""
+    return json.dumps(
+        [
+            metadata.version("ocuseg"),
+            model,
+            getattr(predictor.network, "name", None),
+            predictor.threshold,
+            predictor.flips,
+            predictor.tile_px,
+            predictor.overlap_px,
+            kind,
+            overlay,
         ]
-        if len({name.casefold() for name in names}) == len(names):
-            return names
-    return [path.stem for path in paths]
+    )
 
 
-def _plan(image: Path, name: str, out_dir: Path, classes: Classes, kind: str | bool, overlay: bool) -> _Plan:
-    folder = out_dir / "probabilities"
-    levels: tuple[Path, ...] = ()
-    if kind == "npz":
-        levels = (folder / f"{name}.npz",)
-    elif kind == "png" and len(classes) == 2:
-        levels = (folder / f"{name}.png",)
-    elif kind == "png":
-        levels = tuple(
-            folder / f"{item.id}_{re.sub(r'[^A-Za-z0-9-]+', '_', item.name).strip('_')}" / f"{name}.png"
-            for item in classes.items
-        )
-    return _Plan(image, out_dir / f"{name}.png", levels, out_dir / "overlays" / f"{name}.png" if overlay else None)
-
-
-def _require_apart(plans: list[_Plan]) -> None:
-    """No output may be the same file as an input, by whatever name the file system knows it."""
-    inputs = {identity: plan.image for plan in plans if (identity := _identity(plan.image))}
-    for plan in plans:
-        for output in plan.outputs:
-            identity = _identity(output)
-            if identity in inputs:
-                raise UsageError(
-                    f"{output}: would be written over the image {inputs[identity]}; give another output folder"
-                )
-
-
-def _require_predicted(plans: list[_Plan]) -> None:
-    """No mask may be replaced but an earlier prediction: one that was drawn or corrected by hand is hours of work."""
-    from PIL import Image
-
-    for path in (plan.mask for plan in plans if plan.mask.is_file()):
-        try:
-            with Image.open(path) as picture:
-                software = picture.info.get("Software")
-        except (OSError, ValueError):
-            software = None
-        if software != _SOFTWARE:
-            raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
+def _key(settings: str | None, plan: Plan) -> str | None:
+    """What stands for an image, as it is now, and how it is predicted; None where that is not known."""
     try:
-        status = path.stat()
+        status = plan.image.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    image = f"{plan.image.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return None if settings is None else hash_bytes([settings, image])
 
 
-def _tabled(outcomes: Generator[FileOutcome], plans: list[_Plan], table: AreaTable) -> Iterator[FileOutcome]:
-    """The same outcomes; the areas of those that were written are in the table however the iteration ends."""
-    names = {plan.image: plan.name for plan in plans}
-    table.hold(names.values())
-    try:
-        with contextlib.closing(outcomes):  # no thread may write a mask after the table
-            for outcome in outcomes:
-                table.put(names[outcome.image], outcome.areas)
+def _recorded(
+    predictor: Predictor, plans: Plans, journal: Journal, settings: str | None, done: list[int], todo: list[int]
+) -> Generator[FileOutcome]:
+    """The outcomes; what was written is in record and table however the iteration ends."""
+    if not done and not todo:
+        return
+    with journal:
+        for index in done:
+            plan = plans[index]
+            areas = tuple(dict(row) for row in journal.areas(plan.name))
+            yield FileOutcome(plan.image, plan.outputs, areas=areas, done_before=True)
+        held = journal.hold(plans[index].name for index in todo)
+        keys: dict[Path, str | None] = {}
+
+        def upcoming() -> Iterator[Plan]:
+            for plan in map(plans.__getitem__, todo):
+                keys[plan.image] = _key(settings, plan)  # before it is read: a later change is noticed
+                yield plan
+
+        with contextlib.closing(_outcomes(predictor, upcoming())) as outcomes:  # no thread may write after the table
+            for plan, outcome in outcomes:
+                key = keys.pop(plan.image)
+                if outcome.error is None:
+                    journal.add(plan.name, key, plan.outputs, outcome.areas)
+                else:
+                    journal.restore(plan.name, held)
                 yield outcome
-    finally:
-        table.write()
 
 
-def _outcomes(predictor: Predictor, plans: list[_Plan]) -> Generator[FileOutcome]:
+def _outcomes(predictor: Predictor, upcoming: Iterator[Plan]) -> Generator[tuple[Plan, FileOutcome]]:
     """Decode ahead of the network and write behind it; the network itself runs in the caller's thread."""
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ocuseg-files")
-    upcoming = iter(plans)
     decoded: deque[_Decoded] = deque()
-    finished: deque[tuple[_Plan, Future[Any]]] = deque()
+    finished: deque[tuple[Plan, Future[Areas]]] = deque()
     try:
         while True:
             _read_ahead(decoded, upcoming, 1, pool)
             if not decoded:
                 break
             batch = _next_batch(decoded)
-            ahead = _AHEAD if all(_pixels(future) <= _LARGE_PX for _, future in batch) else 1
+            is_large = _is_large(batch[0][1])  # a batch of several has small ones only
+            ahead = 1 if is_large else _AHEAD
             _read_ahead(decoded, upcoming, ahead, pool)
-            for plan, result in _predicted(predictor, batch):
-                finished.append((plan, pool.submit(_write, plan, result) if isinstance(result, Result) else result))
+            if is_large:
+                plan, future = batch[0]
+                finished.append((plan, _by_bands(predictor, plan, future.result(), pool)))
+            else:
+                finished += _predicted(predictor, batch, pool)
             while len(finished) > ahead // 2:
                 yield _outcome(*finished.popleft())
         while finished:
             yield _outcome(*finished.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        for _, future in decoded:
+            if not future.cancelled() and not future.exception():
+                future.result().close()
 
 
-def _read_ahead(decoded: deque[_Decoded], upcoming: Iterator[_Plan], ahead: int, pool: ThreadPoolExecutor) -> None:
+def _read_ahead(decoded: deque[_Decoded], upcoming: Iterator[Plan], ahead: int, pool: ThreadPoolExecutor) -> None:
     for plan in itertools.islice(upcoming, max(0, ahead - len(decoded))):
-        decoded.append((plan, pool.submit(read_image, plan.image)))
+        decoded.append((plan, pool.submit(open_rows, plan.image, plan.mask.parent)))
 
 
 def _next_batch(decoded: deque[_Decoded]) -> list[_Decoded]:
@@ -237,42 +206,54 @@ def _next_batch(decoded: deque[_Decoded]) -> list[_Decoded]:
     return batch
 
 
-def _pixels(future: Future[NDArray[np.uint8]]) -> int:
-    return 0 if future.exception() else future.result().shape[0] * future.result().shape[1]
+def _pixels(future: Future[ImageRows]) -> int:
+    if future.exception():
+        return 0
+    height, width = future.result().size
+    return height * width
 
 
-def _predicted(predictor: Predictor, batch: list[_Decoded]) -> Iterator[tuple[_Plan, Result | Future[Any]]]:
-    """Each plan with its result, or with the future that holds the reason why it has none."""
+def _is_large(future: Future[ImageRows]) -> bool:
+    return _pixels(future) > _LARGE_PX
+
+
+def _by_bands(predictor: Predictor, plan: Plan, image: ImageRows, pool: ThreadPoolExecutor) -> Future[Areas]:
+    """The rows of one large image that was predicted and written by bands, or the reason why there are none."""
+    written: Future[Areas] = Future()
+    with contextlib.closing(image):
+        try:
+            written.set_result(write_by_bands(plan, image, predictor, pool))
+        except (OutputError, MemoryError) as error:
+            written.set_exception(error)
+    return written
+
+
+def _predicted(
+    predictor: Predictor, batch: list[_Decoded], pool: ThreadPoolExecutor
+) -> Iterator[tuple[Plan, Future[Areas]]]:
+    """Each plan with what is being written, or with the future that holds the reason why nothing is."""
+    results: Iterator[Result] = iter(())
+    failed: MemoryError | None = None
     try:
-        results = iter(predictor([future.result() for _, future in batch if not future.exception()]))
+        images = [future.result() for _, future in batch if not future.exception()]
+        results = iter(predictor([image.pixels for image in images if isinstance(image, HeldImage)]))
     except MemoryError as error:
-        for plan, _ in batch:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            yield plan, failed
-        return
+        failed = error
     for plan, future in batch:
-        yield plan, future if future.exception() else next(results)
-
-
-def _write(plan: _Plan, result: Result) -> FileOutcome:
-    write_mask(plan.mask, result.mask, result.classes, software=_SOFTWARE)
-    for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
-        if path.suffix == ".png":
-            write_probability(path, channel)
+        written: Future[Areas] = Future()
+        reason = failed or future.exception()
+        if reason:
+            written.set_exception(reason)
         else:
-            with written_whole(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, probabilities=result.probabilities)
-    if plan.overlay:
-        write_image(plan.overlay, result.overlay())
-    return FileOutcome(plan.image, plan.outputs, areas=tuple(result.areas(plan.name)))
+            written = pool.submit(write_result, plan, next(results))
+        yield plan, written
 
 
-def _outcome(plan: _Plan, future: Future[FileOutcome]) -> FileOutcome:
+def _outcome(plan: Plan, written: Future[Areas]) -> tuple[Plan, FileOutcome]:
     try:
-        return future.result()
+        return plan, FileOutcome(plan.image, plan.outputs, areas=written.result())
     except ImageError as error:
-        return FileOutcome(plan.image, (), error)
+        return plan, FileOutcome(plan.image, (), error)
     except MemoryError:
-        too_large = ImageError(f"{plan.image}: needs more memory than there is; give a smaller image")
-        return FileOutcome(plan.image, (), too_large)
+        too_large = ImageError(f"{plan.image}: needs more memory than there is; give a smaller image", kind="too large")
+        return plan, FileOutcome(plan.image, (), too_large)

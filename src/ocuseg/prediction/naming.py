@@ -1,0 +1,44 @@
+"""Names for the results of images, no two alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["output_names"]
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each of the different `paths`, no two equal even where case is ignored.
+
+    It is the stem. Where stems meet, the folders above are put before it (`a/1.png`, `b/1.png`: `a_1`, `b_1`), or the
+    kind of file after it (`1.png`, `1.jpg`: `1_png`, `1_jpg`), or both; at the last, a number.
+    """
+    alike: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        alike.setdefault(path.stem.casefold(), []).append(index)
+    names = [path.stem for path in paths]
+    for group in alike.values():
+        if len(group) > 1:
+            for index, name in zip(group, _told_apart([paths[index].resolve() for index in group]), strict=True):
+                names[index] = name
+    taken: set[str] = set()
+    for index, name in enumerate(names):
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        names[index] = next(one for one in itertools.chain([name], numbered) if one.casefold() not in taken)
+        taken.add(names[index].casefold())
+    return names
+
+
+def _told_apart(paths: list[Path]) -> list[str]:
+    folders = [path.parent.parts[1:] for path in paths]
+    depths = range(1, max(map(len, folders)) + 1)
+    for depth, with_suffix in [*((depth, False) for depth in depths), *((depth, True) for depth in (0, *depths))]:
+        names = [
+            "_".join([*above[len(above) - min(depth, len(above)) :], path.stem, *([path.suffix[1:]] * with_suffix)])
+            for above, path in zip(folders, paths, strict=True)
+        ]
+        if len({name.casefold() for name in names}) == len(names):
+            return names
+    return [path.stem for path in paths]

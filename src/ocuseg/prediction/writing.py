@@ -1,0 +1,154 @@
+"""What was predicted for one image, written to its files: from a result, or by bands of rows."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocuseg.drawing import overlay_bands
+from ocuseg.errors import OutputError
+from ocuseg.files import written_whole
+from ocuseg.images import (
+    ImageRows,
+    image_rows,
+    mask_rows,
+    probability_rows,
+    write_image,
+    write_mask,
+    write_probability,
+)
+from ocuseg.metrics import class_areas, rows_of_areas
+from ocuseg.prediction.banding import probability_bands
+from ocuseg.prediction.plans import SOFTWARE, Plan
+from ocuseg.prediction.predictor import Predictor, Result, decide
+
+__all__ = ["write_by_bands", "write_result"]
+
+Areas = tuple[dict[str, Any], ...]
+PutBand = Callable[[int, NDArray[np.float32]], None]
+
+_COPIED_BYTES = 1 << 20
+
+
+def write_result(plan: Plan, result: Result) -> Areas:
+    """Write a result to the files of its plan and return its rows of `areas.csv`. Raises OutputError."""
+    write_mask(plan.mask, result.mask, result.classes, software=SOFTWARE)
+    for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
+        if path.suffix == ".png":
+            write_probability(path, channel)
+        else:
+            with written_whole(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, probabilities=result.probabilities)
+    if plan.overlay:
+        write_image(plan.overlay, result.overlay())
+    return tuple(result.areas(plan.name))
+
+
+def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: Executor) -> Areas:
+    """Predict an image by bands of rows, write the files of its plan and return its rows of `areas.csv`.
+
+    The pixels of mask and probabilities are those of `write_result`. A thread of `writer` writes one band while the
+    network sees the next. The overlay, whose legend goes where the mask is empty, is drawn from the finished mask,
+    which lies in a file without a name meanwhile. Raises OutputError where a file cannot be written.
+    """
+    classes = predictor.classes
+    areas = np.zeros(len(classes), np.int64)
+    with contextlib.ExitStack() as files:
+        put_mask = files.enter_context(mask_rows(plan.mask, image.size, classes, software=SOFTWARE))
+        put_probabilities = files.enter_context(_probability_files(plan, image.size, classes.out_channels))
+        kept = files.enter_context(_scratch(plan.mask.parent)) if plan.overlay else None
+
+        def write(top: int, band: NDArray[np.float32]) -> None:
+            nonlocal areas
+            mask = decide(band, predictor.threshold)
+            put_mask(mask)
+            areas += class_areas(mask, len(classes))
+            put_probabilities(top, band)
+            if kept is not None:
+                kept.write(mask.data)
+
+        writing: Future[None] | None = None
+        try:
+            for top, band in probability_bands(predictor, image):
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(write, top, band)
+            if writing is not None:
+                writing.result()
+        finally:
+            if writing is not None:
+                writing.exception()  # no band may be under way when the files are closed
+        if plan.overlay and kept is not None:
+            _write_overlay(plan.overlay, image, kept, predictor)
+    return tuple(rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes))
+
+
+def _write_overlay(path: Path, image: ImageRows, kept: BinaryIO, predictor: Predictor) -> None:
+    def read_mask(top: int, bottom: int) -> NDArray[np.uint8]:
+        mask = np.empty((bottom - top, image.size[1]), np.uint8)
+        kept.seek(top * image.size[1])
+        kept.readinto(mask.data)  # type: ignore[attr-defined]
+        return mask
+
+    with image_rows(path, image.size) as put:
+        for band in overlay_bands(image.rows, read_mask, image.size, predictor.classes):
+            put(band)
+
+
+@contextlib.contextmanager
+def _probability_files(plan: Plan, size: tuple[int, int], channels: int) -> Iterator[PutBand]:
+    """Yield a function that writes the rows from the given one on of all channels (C, n, W)."""
+    with contextlib.ExitStack() as files:
+        if plan.probabilities and plan.probabilities[0].suffix == ".npz":
+            yield files.enter_context(_npz_rows(plan.probabilities[0], size, channels))
+            return
+        put_rows = [files.enter_context(probability_rows(path, size)) for path in plan.probabilities]
+
+        def put(_: int, band: NDArray[np.float32]) -> None:
+            for put_channel, rows in zip(put_rows, band, strict=False):
+                put_channel(rows)
+
+        yield put
+
+
+@contextlib.contextmanager
+def _npz_rows(path: Path, size: tuple[int, int], channels: int) -> Iterator[PutBand]:
+    """Yield the same for an NPZ file; as its channels lie one after the other, a file keeps them until the end."""
+    height, width = size
+    with _scratch(path.parent) as kept:
+
+        def put(top: int, band: NDArray[np.float32]) -> None:
+            for channel, rows in enumerate(band):
+                kept.seek((channel * height + top) * width * rows.itemsize)
+                kept.write(np.ascontiguousarray(rows).data)
+
+        yield put
+        kept.seek(0)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (channels, height, width)}
+        with (
+            written_whole(path) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("probabilities.npy", "w", force_zip64=True) as file,
+        ):
+            np.lib.format.write_array_header_1_0(file, header)
+            shutil.copyfileobj(kept, file, _COPIED_BYTES)
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[BinaryIO]:
+    try:
+        file = cast("BinaryIO", tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - closed below
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{folder}: cannot be written ({reason}); give another output folder") from error
+    with file:
+        yield file
