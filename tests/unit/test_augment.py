@@ -279,3 +279,32 @@ def test_images_stay_between_zero_and_one() -> None:
     assert views.max() <= 1
     assert views.isfinite().all()
     assert ids.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("settings", [STRONG, {**STRONG, "noise": 0.0}, {"noise": 0.1}], ids=["all", "quiet", "noise"])
+def test_parts_of_a_batch_look_as_they_do_in_the_whole(settings: dict[str, Any]) -> None:
+    batch = _batch(samples=6)
+    whole = _augmentation(**settings)(*batch, out_size=(31, 37), generator=5)
+    parts = [
+        _augmentation(**settings)(
+            *(each[2 * part : 2 * part + 2] for each in batch), out_size=(31, 37), generator=5, part=(part, 3)
+        )
+        for part in range(3)
+    ]
+    for of_parts, of_whole in zip(zip(*parts, strict=True), whole, strict=True):
+        torch.testing.assert_close(torch.cat(of_parts), of_whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "axes"), [(("flip_vertical",), (-2,)), (("flip_horizontal", "flip_vertical"), (-1, -2))]
+)
+@pytest.mark.parametrize("elastic", [0.0, 0.02])
+def test_a_flipped_warp_is_the_warp_flipped(names: tuple[str, ...], axes: tuple[int, ...], elastic: float) -> None:
+    warp: dict[str, Any] = {"rotation_degrees": 40.0, "scale": (0.8, 1.25), "shift": 0.1, "elastic": elastic}
+    batch = _batch(samples=6)
+    plain = _augmentation(**warp)(*batch, out_size=(31, 24), generator=3)
+    flipped = _augmentation(**warp, **dict.fromkeys(names, 1.0))(*batch, out_size=(31, 24), generator=3)
+    if not elastic:
+        assert _all_equal(flipped, tuple(each.flip(axes) for each in plain))
+    torch.testing.assert_close(flipped[0], plain[0].flip(axes), atol=1e-4, rtol=0)
+    assert (flipped[1] == plain[1].flip(axes)).float().mean() > 0.999

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from ocuseg.training.dataset import Sample, TrainingBatches
+from ocuseg.training.dataset import TrainingBatches, ValidationImages
+from ocuseg.training.loading import data_loaders
+from ocuseg.training.samples import Sample
 
 
 def _samples(number: int = 6, rare: tuple[int, ...] = (2,), size: int = 24) -> list[Sample]:
@@ -90,3 +93,80 @@ def test_windows_of_repeated_images_lie_anywhere() -> None:
     ]
     assert len(held) > 60
     assert 0.2 < np.mean(held) < 0.5  # 6 of 17 heights show its rows; balanced would show them always
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "balanced", "repeat_factor"])
+@pytest.mark.parametrize("crop_px", [None, 8])
+def test_parts_of_a_batch_are_the_rows_of_the_whole(sampler: str, crop_px: int | None) -> None:
+    settings = {"sampler": sampler, "crop_px": crop_px, "margin": 1.5 if crop_px else 1.0}
+    whole = _batches(_samples(), batch_size=6, **settings)
+    parts = [_batches(_samples(), batch_size=2, part=(number, 3), **settings) for number in range(3)]
+    assert {len(part) for part in parts} == {len(whole)}
+    for place in ((0, 0), (1, 0), (4, len(whole) - 1)):
+        for key in ("images", "target", "counted"):
+            assert torch.equal(torch.cat([part[place][key] for part in parts]), whole[place][key])
+        assert [name for part in parts for name in part[place]["names"]] == whole[place]["names"]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_every_validation_image_is_in_one_part(processes: int) -> None:
+    parts = [ValidationImages(_samples(7), 8, (number, processes)) for number in range(processes)]
+    names = [part[index]["names"] for part in parts for index in range(len(part))]
+    assert sorted(name for each in names for name in each) == list("0123456")
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    empty = [part[0] for part in parts if not part.places]
+    assert len(empty) == max(0, processes - 7)
+    assert not any(item["counted"].any() for item in empty)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "balanced"])
+@pytest.mark.parametrize("crop_px", [None, 16, 40])
+def test_windows_are_what_numpy_cuts_wherever_the_samples_are_held(sampler: str, crop_px: int | None) -> None:
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(sample.name, rng.integers(0, 256, (24, 24, 3), np.uint8), sample.target, rng.random((24, 24)) < 0.8)
+        for sample in _samples()
+    ]
+    batches = _batches(samples, sampler=sampler, crop_px=crop_px, margin=1.5, steps_per_epoch=3)
+    batches.hold_on(torch.device("cpu"))
+    height, width = batches.window
+    for place in [(0, 0), (0, 2), (4, 1)]:
+        batch = batches[place]
+        draw = np.random.default_rng([3, 1, *place])
+        for row, (index, class_id) in enumerate(batches._choose(*place, draw)):
+            top, left = batches._corner(samples[index], class_id, draw)
+            for key, part in (("images", "image"), ("target", "target"), ("counted", "counted")):
+                pixels = getattr(samples[index], part)
+                around = [(height, height), (width, width), (0, 0)][: pixels.ndim]
+                cut = np.pad(pixels, around)[top + height :, left + width :][:height, :width]
+                found = batch[key][row].numpy()
+                assert np.array_equal(found if part != "image" else found.transpose(1, 2, 0), cut)
+
+
+def test_validation_images_are_the_same_when_they_are_held() -> None:
+    images = ValidationImages(_samples(3, size=21), 8)
+    before = [images[index] for index in range(3)]
+    images.hold_on(torch.device("cpu"))
+    for index, batch in enumerate(before):
+        assert batch["images"].shape == (1, 3, 24, 24)
+        assert images[index]["names"] == batch["names"]
+        assert all(torch.equal(images[index][key], batch[key]) for key in ("images", "target", "counted"))
+
+
+@pytest.mark.parametrize(
+    ("free", "held"),
+    [(10**6, [True, True]), (4 * 6 * 5 * 24 * 24, [True, True]), (8000, [False, True]), (0, [False, False])],
+)
+def test_on_a_gpu_is_held_what_takes_a_quarter_of_its_free_memory_at_most(
+    free: int, held: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, images = _batches(_samples()), ValidationImages(_samples(1, size=20), 8)
+    assert (batches.nbytes, images.nbytes) == (6 * 5 * 24 * 24, 5 * 20 * 20)
+    asked: list[object] = []
+    for kind in (TrainingBatches, ValidationImages):
+        monkeypatch.setattr(kind, "hold_on", lambda data, device: asked.append(data))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    loaders = data_loaders(batches, images, torch.device("cuda", 0))
+    assert [data in asked for data in (batches, images)] == held
+    assert [loader.pin_memory for loader in loaders] == [not each for each in held]
+    assert not any(loader.pin_memory for loader in data_loaders(batches, images, torch.device("cpu")))

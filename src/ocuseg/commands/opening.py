@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Model = str | PathLike[str] | Bundle
 
-__all__ = ["Progress", "check_data", "index_data", "open_bundle", "require_sound"]
+__all__ = ["Progress", "check_data", "checking_bar", "index_data", "open_bundle", "require_sound"]
 
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is."""
@@ -70,6 +71,13 @@ def check_data(
         folds=folds,
         progress=progress,
     )
+
+
+def checking_bar(wanted: bool) -> AbstractContextManager[Progress | None]:
+    """Return a context that gives `check_data` a bar to move, or None where no bar is wanted."""
+    from ocuseg.terminal import progress_bar
+
+    return progress_bar("checking") if wanted else nullcontext()
 
 
 def require_sound(checked: CheckResult) -> None:

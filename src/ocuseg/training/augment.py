@@ -40,6 +40,7 @@ class Augmentation:
         *,
         out_size: tuple[int, int],
         generator: torch.Generator | int | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return images (N, 3, h, w) float32 in 0 to 1, target uint8 and field of view bool (N, h, w) of the views.
 
@@ -50,18 +51,19 @@ class Augmentation:
         through the same grid. Flips and the centre alone are exact: no pixel is then mixed with another.
 
         All happens on the device of `images`, and depends on the arguments only: `generator` is a seed, a generator
-        of the CPU (advanced by the same amount whatever the settings), or by default torch's global one.
+        of the CPU (advanced by the same amount whatever the settings), or by default torch's global one. With `part`
+        (k, n), `images` are the k-th, from 0, of n equal parts of a batch, and look as they do in the whole one.
         """
         if isinstance(generator, int):
             generator = torch.Generator().manual_seed(generator)
-        settings, draws = self.settings, _Draws(len(images), generator, images.device)
+        settings, draws = self.settings, _Draws(len(images), part, generator, images.device)
         images = images.to(torch.float32, memory_format=torch.contiguous_format)  # one layout, one sequence of noise
         if settings.rotation_degrees or settings.shift or settings.elastic or settings.scale != (1.0, 1.0):
             grid = _sampling_grid(settings, draws, (images.shape[-2], images.shape[-1]), out_size)
             views, target, field_of_view = _sample(images, target, field_of_view, grid)
         else:
             views, target, field_of_view = _centre(images, target, field_of_view, out_size)
-        views, target, field_of_view = _flip(views, target, field_of_view, settings, draws)
+            views, target, field_of_view = _flip(views, target, field_of_view, settings, draws)
         return _recolour(views, settings, draws), target, field_of_view
 
 
@@ -73,16 +75,25 @@ class _Draws:
         *("brightness", "contrast", "gamma", "red", "green", "blue", "saturation", "blur", "blur_px", "noise"),
     )
 
-    def __init__(self, samples: int, generator: torch.Generator | None, device: torch.device) -> None:
+    def __init__(
+        self, samples: int, part: tuple[int, int], generator: torch.Generator | None, device: torch.device
+    ) -> None:
+        # For the whole batch, of which these samples are a part: what a sample draws does not depend on the parts.
+        self._whole, self._rows = samples * part[1], slice(part[0] * samples, (part[0] + 1) * samples)
         # Drawn on the CPU, so that every device makes the same view but for its noise.
-        shares = torch.rand(len(self._NAMES), samples, generator=generator)
+        shares = torch.rand(len(self._NAMES), self._whole, generator=generator)[:, self._rows]
         self._shares: dict[str, Tensor] = dict(zip(self._NAMES, shares.to(device), strict=True))
         self._seeds = torch.randint(1 << 62, (2,), generator=generator).tolist()
-        self.samples, self.device = samples, device
+        self.device = device
 
     def share(self, name: str) -> Tensor:
         """Return (N,) numbers, even in 0 to 1."""
         return self._shares[name]
+
+    def flipped(self, name: str, settings: AugmentationSettings) -> Tensor:
+        """Return (N,) bool, as often as `settings` say."""
+        probability: float = getattr(settings, name)
+        return self.share(name) < probability
 
     def either_way(self, name: str, limit: float) -> Tensor:
         """Return (N,) numbers, even in -limit to limit."""
@@ -93,13 +104,14 @@ class _Draws:
         return self.either_way(name, math.log1p(change)).exp()
 
     def nodes(self, *shape: int) -> Tensor:
-        """Return standard normal numbers for the control points of a displacement."""
-        return torch.randn(*shape, generator=torch.Generator().manual_seed(self._seeds[0])).to(self.device)
+        """Return (N, *shape) standard normal numbers for the control points of a displacement."""
+        generator = torch.Generator().manual_seed(self._seeds[0])
+        return torch.randn(self._whole, *shape, generator=generator)[self._rows].to(self.device)
 
     def noise(self, views: Tensor) -> Tensor:
         """Return standard normal numbers for every pixel, made on the device."""
         generator = torch.Generator(self.device).manual_seed(self._seeds[1])
-        return torch.empty_like(views).normal_(generator=generator)
+        return views.new_empty(self._whole, *views.shape[1:]).normal_(generator=generator)[self._rows]
 
 
 def _sampling_grid(
@@ -114,6 +126,9 @@ def _sampling_grid(
     sine = (angle.sin() / magnification)[:, None, None]
     y = torch.arange(rows, device=draws.device)[:, None] - (rows - 1) / 2
     x = torch.arange(columns, device=draws.device)[None, :] - (columns - 1) / 2
+    # A view is flipped by where its pixels are looked up: exact, and cheaper than to flip the pixels.
+    y = torch.where(draws.flipped("flip_vertical", settings)[:, None, None], -y, y)
+    x = torch.where(draws.flipped("flip_horizontal", settings)[:, None, None], -x, x)
     y = y - draws.either_way("shift_y", settings.shift * rows)[:, None, None]
     x = x - draws.either_way("shift_x", settings.shift * columns)[:, None, None]
     # The centre is that of the exact centre crop, half a pixel off where the sizes differ by an odd number.
@@ -134,15 +149,24 @@ def _displacement(settings: AugmentationSettings, draws: _Draws, out_size: tuple
     deviation_px = draws.share("elastic") * settings.elastic * min(out_size)
     nodes = [math.ceil(length / (spacing * min(out_size))) + 1 for length in out_size]
     # Between the control points bicubic interpolation keeps 0.86 of their standard deviation, on average.
-    coarse = draws.nodes(draws.samples, 2, *nodes) * (deviation_px / 0.86)[:, None, None, None]
-    return functional.interpolate(coarse, size=out_size, mode="bicubic")
+    coarse = draws.nodes(2, *nodes) * (deviation_px / 0.86)[:, None, None, None]
+    down = _bicubic_weights(nodes[0], out_size[0], draws.flipped("flip_vertical", settings))
+    across = _bicubic_weights(nodes[1], out_size[1], draws.flipped("flip_horizontal", settings))
+    return down @ coarse @ across.mT
+
+
+def _bicubic_weights(nodes: int, length: int, flipped: Tensor) -> Tensor:
+    """Return (N, 1, length, nodes): the weight of each control point in each pixel along one side of each view."""
+    points = torch.eye(nodes, device=flipped.device)[None, None]
+    weights = functional.interpolate(points, size=(length, nodes), mode="bicubic")
+    return torch.where(flipped[:, None, None, None], weights.flip(-2), weights)
 
 
 def _sample(images: Tensor, target: Tensor, field_of_view: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     views = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    both = torch.stack([target, field_of_view.to(target.dtype)], dim=1).float()
-    both = functional.grid_sample(both, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return views / 255, both[:, 0].to(target.dtype), both[:, 1] > 0
+    both = target.float().add_(field_of_view, alpha=256)[:, None]  # ids end at 255: one picture to sample, not two
+    both = functional.grid_sample(both, grid, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
+    return views.div_(255), both.short().bitwise_and_(255).to(target.dtype), both >= 256
 
 
 def _centre(
@@ -158,10 +182,9 @@ def _centre(
 def _flip(
     views: Tensor, target: Tensor, field_of_view: Tensor, settings: AugmentationSettings, draws: _Draws
 ) -> tuple[Tensor, Tensor, Tensor]:
-    chances = {"flip_horizontal": (-1, settings.flip_horizontal), "flip_vertical": (-2, settings.flip_vertical)}
-    for name, (axis, probability) in chances.items():
-        if probability:
-            turned = (draws.share(name) < probability)[:, None, None]
+    for name, axis in (("flip_horizontal", -1), ("flip_vertical", -2)):
+        if getattr(settings, name):
+            turned = draws.flipped(name, settings)[:, None, None]
             views = torch.where(turned[..., None], views.flip(axis), views)
             target = torch.where(turned, target.flip(axis), target)
             field_of_view = torch.where(turned, field_of_view.flip(axis), field_of_view)

@@ -1,4 +1,4 @@
-"""Records become samples, decoded once, and samples become batches.
+"""Samples become batches.
 
 What a batch holds is a function of the seed, the epoch and the step alone - never of a generator's history - so that
 a run that was killed goes on exactly as if it had not been.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,69 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError
-from ocuseg.geometry import Preprocessing, pad_to_multiple, place
-from ocuseg.images import read_field_of_view, read_image, read_mask
-from ocuseg.index import Record
+from ocuseg.geometry import pad_to_multiple
 from ocuseg.training.frequencies import repeat_factors
+from ocuseg.training.samples import Sample
 
-__all__ = ["Batch", "EpochSteps", "Sample", "TrainingBatches", "ValidationImages", "load_samples"]
+__all__ = ["Batch", "EpochSteps", "TrainingBatches", "ValidationImages"]
 
 Batch = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image at its working size: `image` (h, w, 3) uint8, `target` (h, w) uint8 ids, `counted` (h, w) bool.
-
-    `counted` is the field of view less the ignored id; pixels outside it carry the target 0.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    counted: NDArray[np.bool_]
-
-
-def load_samples(
-    records: Sequence[Record],
-    encoding: MaskEncoding,
-    preprocessing: Preprocessing,
-    *,
-    ignore_index: int | None = None,
-    threads: int = 4,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
-    """Return the records decoded, cropped and scaled as prediction does it, in their order.
-
-    Raises DataError for a record without a mask and ImageError for a file that cannot be read.
-    """
-
-    def load(record: Record) -> Sample:
-        if record.mask is None:
-            raise DataError(f"{record.image}: has no mask; add one or leave the image out of the split")
-        image = read_image(record.image)
-        mask = encoding.decode(read_mask(record.mask), str(record.mask))
-        if mask.shape != image.shape[:2]:
-            raise DataError(f"{record.mask}: is {mask.shape}, the image {image.shape[:2]}; make them the same size")
-        counted = np.ones(mask.shape, bool)
-        if record.field_of_view is not None:
-            counted = read_field_of_view(record.field_of_view)
-        if ignore_index is not None:
-            counted = counted & (mask != ignore_index)
-        placement = place(image, preprocessing)
-        target = placement.apply_mask(mask)
-        inside = placement.apply_mask(counted.astype(np.uint8)) > 0
-        return Sample(record.name, placement.apply_image(image), np.where(inside, target, 0).astype(np.uint8), inside)
-
-    samples: list[Sample] = []
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for sample in pool.map(load, records):
-            samples.append(sample)
-            if progress is not None:
-                progress(len(samples), len(records))
-    return samples
 
 
 class EpochSteps(Sampler[tuple[int, int]]):
@@ -110,6 +53,7 @@ class TrainingBatches(Dataset[Batch]):
     `sampler` is `uniform`: every sample equally often; `balanced`: every class equally often, with a pixel of it at
     the window's centre; or `repeat_factor`: samples with classes rarer than `repeat_threshold` more often. An epoch
     has `steps_per_epoch` steps, or as many as one turn through the samples needs, repeats included.
+    With `part` (k, n) these are the k-th, from 0, of n equal parts of batches that are n times as large.
     `images` (N, 3, H, W) uint8, `target` (N, H, W) uint8, `counted` (N, H, W) bool, `names`, `epoch`, `step`.
     """
 
@@ -125,9 +69,12 @@ class TrainingBatches(Dataset[Batch]):
         steps_per_epoch: int | None,
         seed: int,
         repeat_threshold: float = 0.15,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size
+        self.whole = batch_size * part[1]
+        self._first = batch_size * part[0]
         self.seed = seed
         self.num_classes = num_classes
         self.balanced = sampler == "balanced"
@@ -152,7 +99,17 @@ class TrainingBatches(Dataset[Batch]):
                 holds[holders, class_id] = True
             self.repeats = repeat_factors(holds, repeat_threshold)
         self._order = _Order(self.repeats, seed)
-        self.steps = steps_per_epoch or max(1, math.ceil(float(self.repeats.sum()) / batch_size))
+        self.steps = steps_per_epoch or max(1, math.ceil(float(self.repeats.sum()) / self.whole))
+        self.nbytes = sum(_nbytes(sample) for sample in samples)
+        self.hold_on(torch.device("cpu"))
+
+    def hold_on(self, device: torch.device) -> None:
+        """Hold the samples on a device, on which batches are then cut; the CPU shares the memory of the samples."""
+        self._device = device
+        self._pixels = [
+            [torch.from_numpy(part).to(device) for part in (sample.image, sample.target, sample.counted)]
+            for sample in self.samples
+        ]
 
     def __len__(self) -> int:
         return self.steps
@@ -160,23 +117,24 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, place: tuple[int, int]) -> Batch:
         epoch, step = place
         rng = np.random.default_rng([self.seed, 1, epoch, step])
-        height, width = self.window
-        images = np.zeros((self.batch_size, height, width, 3), np.uint8)
-        target = np.zeros((self.batch_size, height, width), np.uint8)
-        counted = np.zeros((self.batch_size, height, width), bool)
+        size = (self.batch_size, *self.window)
+        images = torch.zeros(*size, 3, dtype=torch.uint8, device=self._device)
+        target = torch.zeros(size, dtype=torch.uint8, device=self._device)
+        counted = torch.zeros(size, dtype=torch.bool, device=self._device)
         names = []
-        for row, (index, class_id) in enumerate(self._choose(epoch, step, rng)):
+        for row, (index, class_id) in enumerate(self._choose(epoch, step, rng), start=-self._first):
             sample = self.samples[index]
-            top, left = self._corner(sample, class_id, rng)
+            top, left = self._corner(sample, class_id, rng)  # of another part as well: the next number depends on it
+            if not 0 <= row < self.batch_size:
+                continue
             into, source = _overlap((top, left), self.window, sample.target.shape)
-            images[row][into] = sample.image[source]
-            target[row][into] = sample.target[source]
-            counted[row][into] = sample.counted[source]
+            for windows, pixels in zip((images, target, counted), self._pixels[index], strict=True):
+                windows[row][into] = pixels[source]
             names.append(sample.name)
         return {
-            "images": torch.from_numpy(images).permute(0, 3, 1, 2),
-            "target": torch.from_numpy(target),
-            "counted": torch.from_numpy(counted),
+            "images": images.permute(0, 3, 1, 2),
+            "target": target,
+            "counted": counted,
             "names": names,
             "epoch": epoch,
             "step": step,
@@ -186,10 +144,10 @@ class TrainingBatches(Dataset[Batch]):
         """Return (sample, class that the window shall hold) for each row of the batch."""
         if self.balanced:
             present = [class_id for class_id, holders in enumerate(self._holders) if holders]
-            drawn = [int(rng.choice(present)) for _ in range(self.batch_size)]
+            drawn = [int(rng.choice(present)) for _ in range(self.whole)]
             return [(int(rng.choice(self._holders[class_id])), class_id) for class_id in drawn]
-        first = (epoch * self.steps + step) * self.batch_size  # the epochs cut one endless sequence
-        return [(self._order[first + row], None) for row in range(self.batch_size)]
+        first = (epoch * self.steps + step) * self.whole  # the epochs cut one endless sequence
+        return [(self._order[first + row], None) for row in range(self.whole)]
 
     def _corner(self, sample: Sample, class_id: int | None, rng: np.random.Generator) -> tuple[int, int]:
         if self.crop_px is None:
@@ -237,25 +195,48 @@ class _Order:
 class ValidationImages(Dataset[Batch]):
     """The validation samples one by one, whole and padded as prediction sees them.
 
+    With `part` (k, n) every n-th of them from the k-th, from 0, on; where that is none, one image that has no name and
+    does not count. `places` says which of `samples` each item is.
     `images` is (1, 3, h', w') uint8, padded to the network's multiple; `target` and `counted` are (1, h, w).
     """
 
-    def __init__(self, samples: Sequence[Sample], multiple: int) -> None:
+    def __init__(self, samples: Sequence[Sample], multiple: int, part: tuple[int, int] = (0, 1)) -> None:
         self.samples = samples
         self.multiple = multiple
+        self.places = range(part[0], len(samples), part[1])
+        self.nbytes = sum(_nbytes(samples[place]) for place in self.places)
+        self._held: list[Batch] = []
+
+    def hold_on(self, device: torch.device) -> None:
+        """Hold the images, padded, on a device."""
+        self._held = [
+            {name: part.to(device) if isinstance(part, torch.Tensor) else part for name, part in self[index].items()}
+            for index in range(len(self))
+        ]
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return max(1, len(self.places))
 
     def __getitem__(self, index: int) -> Batch:
-        sample = self.samples[index]
+        if self._held:
+            return self._held[index]
+        sample = self.samples[self.places[index]] if self.places else _nothing(self.multiple)
         image, _ = pad_to_multiple(sample.image.transpose(2, 0, 1), self.multiple)
         return {
             "images": torch.from_numpy(np.ascontiguousarray(image))[None],
             "target": torch.from_numpy(sample.target)[None],
             "counted": torch.from_numpy(sample.counted)[None],
-            "names": [sample.name],
+            "names": [sample.name] if self.places else [],
         }
+
+
+def _nbytes(sample: Sample) -> int:
+    return sample.image.nbytes + sample.target.nbytes + sample.counted.nbytes
+
+
+def _nothing(size: int) -> Sample:
+    blank = np.zeros((size, size), np.uint8)
+    return Sample("", np.zeros((size, size, 3), np.uint8), blank, blank > 0)
 
 
 def _centre(size: int, crop: int, rng: np.random.Generator) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ocuseg.training.dataset import TrainingBatches
 from ocuseg.training.module import our_module
@@ -26,11 +28,12 @@ class WarmedAveraging(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
             n = float(updates)
-            return torch.lerp(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+            average_all = get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))  # type: ignore[no-untyped-call]
+            average_all(averaged, current, updates)
 
-        super().__init__(use_buffers=False, avg_fn=average)
+        super().__init__(use_buffers=False, multi_avg_fn=average)
 
 
 class FreshStatistics(Callback):
@@ -39,7 +42,8 @@ class FreshStatistics(Callback):
     What they gather by the way lags behind weights that still move fast, and belongs to no average of weights: a loss
     that falls in training then seems to explode in validation. Measured are augmented batches of at least 64 images,
     as the weights were trained on: images as they are, or crops from anywhere under a balanced sampler, are another
-    distribution and score worse. The epoch alone decides which, so that a resumed run finds the same.
+    distribution and score worse. The epoch alone decides which, so that a resumed run finds the same. The processes of
+    a team measure parts of them, and take the mean.
     Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576, section 3.
     """
 
@@ -58,9 +62,11 @@ class FreshStatistics(Callback):
             norm.momentum = None  # the plain mean since the count was 0
             norm.num_batches_tracked.zero_()  # type: ignore[union-attr]
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for step in range(math.ceil(_IMAGES_MEASURED / batches.batch_size)):
+            for step in range(math.ceil(_IMAGES_MEASURED / batches.whole)):
                 batch = trainer.strategy.batch_to_device(batches[trainer.current_epoch, step])
                 module(module.views(batch)[0])
+        statistics = [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]
+        module.team.average(statistics)
         for norm, (momentum, tracked) in zip(norms, before, strict=True):
             norm.eval()
             norm.momentum = momentum
