@@ -121,7 +121,7 @@ def _train(cell: Cell) -> str:
     from ocuseg.commands.opening import check_data, index_data
     from ocuseg.evaluation.measuring import MeasuringRules, measure_records
     from ocuseg.prediction import Predictor
-    from ocuseg.training.fit import fit
+    from ocuseg.training.fit import fit, load_fitted
     from ocuseg.training.folds import divide_folds, plan_folds
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
@@ -134,7 +134,8 @@ def _train(cell: Cell) -> str:
     folder = cell.path.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     start = time.perf_counter()
-    fitted = fit(prepare(checked, recipe, device="cpu"), checked, recipe, folder)
+    fit(prepare(checked, recipe, device="cpu"), checked, recipe, folder)
+    fitted = load_fitted(folder)
     trained = time.perf_counter() - start
     network = fitted.network
 

@@ -270,3 +270,65 @@ def test_inverse_weights_give_every_class_the_same_part() -> None:
     build_loss("bce", out_channels=1, class_weights=weights)(logits, target, torch.ones(1, 1, 4)).backward()
     assert logits.grad is not None
     assert logits.grad.sum().item() == pytest.approx(0, abs=1e-6)
+
+
+def _pooled(name: Any, out_channels: int, halves: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The loss of two processes with half a batch each, and its gradient as the mean over both, which DDP takes."""
+    loss = build_loss(name, out_channels=out_channels)
+    sums: list[list[Tensor]] = [[], []]
+    for own, half in zip(sums, halves, strict=True):
+        loss(*half, pool=lambda each, own=own: own.append(each.detach()) or each)  # type: ignore[misc]
+    values, gradients = [], []
+    for others, (logits, target, counted) in zip(reversed(sums), halves, strict=True):
+        logits, waiting = logits.clone().requires_grad_(), iter(others)
+        value = loss(logits, target, counted, pool=lambda own, others=waiting: 2 * own - own.detach() + next(others))
+        value.backward()
+        assert logits.grad is not None
+        values.append(value.detach())
+        gradients.append(logits.grad / 2)
+    assert values[0] == pytest.approx(values[1].item(), rel=1e-6)
+    return values[0], torch.cat(gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "out_channels"), [case for case in CASES if "lovasz" not in case[0]] + [("tversky", 3)]
+)
+def test_the_pooled_loss_of_two_halves_is_that_of_the_whole(name: str, out_channels: int) -> None:
+    halves = [_batch(out_channels, seed) for seed in (0, 1)]
+    halves[1][2][:, 3:] = False  # fewer pixels count in one of them
+    logits, target, counted = (torch.cat(pair) for pair in zip(*halves, strict=True))
+    logits.requires_grad_()
+    whole = build_loss(name, out_channels=out_channels)(logits, target, counted)
+    whole.backward()
+    value, gradient = _pooled(name, out_channels, halves)
+    assert value.item() == pytest.approx(whole.item(), rel=1e-5)
+    torch.testing.assert_close(gradient, logits.grad, rtol=1e-4, atol=1e-8)
+    each = [build_loss(name, out_channels=out_channels)(*half).item() for half in halves]
+    assert abs(sum(each) / 2 - whole.item()) > 1e-4 * whole.item()  # the mean of the halves is another number
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_the_pooled_lovasz_of_two_halves_is_their_mean(out_channels: int) -> None:
+    halves = [_batch(out_channels, seed) for seed in (0, 1)]
+    value, _ = _pooled("lovasz", out_channels, halves)
+    each = [build_loss("lovasz", out_channels=out_channels)(*half).item() for half in halves]
+    assert value.item() == pytest.approx(sum(each) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+@pytest.mark.parametrize("name", ["dice", "tversky"])
+def test_regions_are_monais(name: str, out_channels: int) -> None:
+    from monai.losses import DiceLoss, TverskyLoss
+
+    logits, target, _ = _batch(out_channels)
+    everything = torch.ones_like(target, dtype=torch.bool)
+    one_hot = functional.one_hot(target.long(), max(2, out_channels)).movedim(-1, 1)[:, -out_channels:].float()
+    one = out_channels == 1
+    options: dict[str, Any] = {"batch": True, "include_background": one, "sigmoid": one, "softmax": not one}
+    monais = DiceLoss(**options) if name == "dice" else TverskyLoss(alpha=0.3, beta=0.7, **options)
+    own, other = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss, expected = build_loss(name, out_channels=out_channels)(own, target, everything), monais(other, one_hot)
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(own.grad, other.grad, rtol=1e-5, atol=1e-9)

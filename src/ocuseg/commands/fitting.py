@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
     from ocuseg.checking import CheckResult
+    from ocuseg.training.cache import ArrayCache
     from ocuseg.training.preparation import Prepared
     from ocuseg.training.run import Run
+    from ocuseg.training.team import Team
 
 __all__ = ["FitOptions", "fit_run", "resumable", "tell_check"]
 
@@ -29,10 +31,12 @@ _WARNINGS_TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """What a call says of a training beside its recipe: the device, callbacks of one's own, whether to show a bar."""
+    """What a call says of a training beside its recipe: who trains, the device, callbacks, the cache, a bar."""
 
+    team: Team
     device: str = "auto"
     callbacks: tuple[Callback, ...] = ()
+    cache: ArrayCache | None = None
     progress: bool = False
 
 
@@ -55,16 +59,28 @@ def fit_run(
     Raises what `train` raises.
     """
     from ocuseg.training.completion import complete_run
-    from ocuseg.training.fit import fit
+    from ocuseg.training.fit import fit, load_fitted
+    from ocuseg.training.run import share_of_batch
     from ocuseg.training.start import read_origin
 
-    settings = run.recipe
+    settings, team = run.recipe, options.team
+    batch_size = share_of_batch(run, team.size)
     _log.info("run %s; %s; data hash %s", run, checked.findings.summary, checked.data_hash[:12])
+    if run.processes != team.size:
+        _log.info("begun by %d processes: %d images a step, as then", run.processes, batch_size * team.size)
     try:
-        fitted = fit(
-            prepared, checked, settings, run.folder,
-            resume=resume, callbacks=options.callbacks, bar=options.progress,
+        team.hand(
+            checked=checked, recipe=settings, folder=run.folder, start=prepared.start, precision=prepared.precision,
+            resume=resume, callbacks=options.callbacks, cache=options.cache and options.cache.folder,
+            batch_size=batch_size,
         )  # fmt: skip
+        with team.at_work():
+            fit(
+                prepared, checked, settings, run.folder,
+                resume=resume, callbacks=options.callbacks, cache=options.cache, bar=options.progress,
+                batch_size=batch_size, team=team,
+            )  # fmt: skip
+        fitted = load_fitted(run.folder)
     except BaseException as error:
         unfit = isinstance(error, DataError | UsageError) and not (run.folder / "history.csv").exists()
         if made is not None and unfit:
@@ -73,7 +89,7 @@ def fit_run(
             _draw_history(run)
         raise
     _draw_history(run)
-    return complete_run(fitted, settings, checked, run.bundle, read_origin(run.folder)).dead
+    return complete_run(fitted, settings, checked, run.bundle, read_origin(run.folder), run.processes).dead
 
 
 def tell_check(checked: CheckResult) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
-from ocuseg.commands.opening import check_data, index_data, require_sound
+from ocuseg.commands.opening import check_data, checking_bar, index_data, require_sound
 from ocuseg.errors import DeadNetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +42,22 @@ def start_folds(
     from ocuseg.training.run import start_run
     from ocuseg.training.start import warn_of_seen
 
-    plan, checked = _check_folds(data, settings, folds)
+    plan, checked = _check_folds(data, settings, folds, options.progress)
     tell_check(checked)
     warn_of_seen(start, checked, plan.index.records, "the out-of-fold scores would be no test for them")
     divided = divide_folds(checked, plan, settings)
     # What is refused is so before a folder is made.
     start = prepare(divided[0], settings, start=start, device=options.device).start
-    run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=start, plan=plan)
+    run = start_run(
+        folder,
+        settings,
+        checked,
+        data=data,
+        environment=describe_machine(),
+        start=start,
+        plan=plan,
+        processes=options.team.size,
+    )
     with resumable(run):
         return _train_folds(run, plan, checked, divided, data, options, is_new=True)
 
@@ -62,7 +71,7 @@ def resume_folds(run: Run, data: str | Path, options: FitOptions) -> Run:
     from ocuseg.training.run import require_same_data
 
     settings = run.recipe
-    plan, checked = _check_folds(data, settings, len(run.folds))
+    plan, checked = _check_folds(data, settings, len(run.folds), options.progress)
     require_same_data(run, checked)
     run.clear_temporaries()
     divided = divide_folds(checked, plan, settings)
@@ -70,25 +79,27 @@ def resume_folds(run: Run, data: str | Path, options: FitOptions) -> Run:
         return _train_folds(run, plan, checked, divided, data, options, is_new=False)
 
 
-def check_run(run: Run, data: str | Path) -> CheckResult:
+def check_run(run: Run, data: str | Path, *, bar: bool = False) -> CheckResult:
     """Return the check of a run's data, divided as they were for the run: by splits, or for one fold of several."""
     from ocuseg.training.folds import divide_folds
 
     settings = run.recipe
     if run.fold is None:
-        checked = check_data(index_data(data, settings), settings)
+        with checking_bar(bar) as progress:
+            checked = check_data(index_data(data, settings), settings, progress=progress)
         require_sound(checked)
         return checked
     number, folds = run.fold
-    plan, whole = _check_folds(data, settings, folds)
+    plan, whole = _check_folds(data, settings, folds, bar)
     return divide_folds(whole, plan, settings)[number - 1]
 
 
-def _check_folds(data: str | Path, settings: Recipe, folds: int) -> tuple[FoldPlan, CheckResult]:
+def _check_folds(data: str | Path, settings: Recipe, folds: int, bar: bool) -> tuple[FoldPlan, CheckResult]:
     from ocuseg.training.folds import plan_folds
 
     plan = plan_folds(index_data(data, settings), folds, settings.split_seed)
-    checked = check_data(plan.index, settings, folds=plan.labels)
+    with checking_bar(bar) as progress:
+        checked = check_data(plan.index, settings, folds=plan.labels, progress=progress)
     require_sound(checked)
     _log.info("%d folds %s; the %d images of all splits take part", folds, plan.rule, len(plan.fold_of))
     if all(record.group is None for record in plan.index.records):
@@ -178,6 +189,6 @@ def _train_fold(
     if not begun:
         start_run(
             fold.folder, settings, checked,
-            data=data, environment=describe_machine(), start=start, plan=plan, fold=number,
+            data=data, environment=describe_machine(), start=start, plan=plan, fold=number, processes=run.processes,
         )  # fmt: skip
     return fit_run(fold, prepared, checked, options, resume=begun, made=made)

@@ -95,7 +95,7 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
         prediction=first.info.prediction,
         threshold=best_of_sweep(scores.sweep)[0] if len(first.classes) == 2 else None,
         threshold_chosen_on=_CHOSEN_ON if len(first.classes) == 2 else None,
-        trained_on=_facts(plan, checked, recipe, members, read_origin(run.folder)),
+        trained_on=_facts(plan, checked, recipe, members, read_origin(run.folder), run.processes),
         scores={"note": _NOTE, OUT_OF_FOLD: headline(scores)},
         licence=LICENCE,
         ocuseg_version=version("ocuseg"),
@@ -108,11 +108,16 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
 
 
 def _facts(
-    plan: FoldPlan, checked: CheckResult, recipe: Recipe, members: Sequence[Bundle], origin: Origin | None
+    plan: FoldPlan,
+    checked: CheckResult,
+    recipe: Recipe,
+    members: Sequence[Bundle],
+    origin: Origin | None,
+    processes: int,
 ) -> dict[str, Any]:
     records = checked.index.records
     return {
-        **common_facts(recipe, checked, records, origin),
+        **common_facts(recipe, checked, records, origin, processes),
         "images": len(records),
         "groups": len({record.group for record in records if record.group}),
         "folds": plan.folds,

@@ -38,12 +38,17 @@ class Completed:
 
 
 def complete_run(
-    fitted: Fitted, recipe: Recipe, checked: CheckResult, folder: Path, origin: Origin | None = None
+    fitted: Fitted,
+    recipe: Recipe,
+    checked: CheckResult,
+    folder: Path,
+    origin: Origin | None = None,
+    processes: int = 1,
 ) -> Completed:
     """Return the bundle written to `folder`, with the threshold and the scores of the validation images.
 
-    Both come from the exported network as a user will run it. `origin` is the model that the run started from. Raises
-    ExportError where the exported network disagrees with PyTorch.
+    Both come from the exported network as a user will run it. `origin` is the model that the run started from,
+    `processes` how many trained it. Raises ExportError where the exported network disagrees with PyTorch.
     """
     records = checked.index.of_split("val")
     info = BundleInfo(
@@ -54,7 +59,7 @@ def complete_run(
         prediction=recipe.prediction.model_dump(),  # type: ignore[arg-type]
         threshold=None,
         threshold_chosen_on=None,
-        trained_on=_training_facts(recipe, checked, fitted, origin),
+        trained_on=_training_facts(recipe, checked, fitted, origin, processes),
         scores={},
         licence=LICENCE,
         ocuseg_version=version("ocuseg"),
@@ -80,7 +85,7 @@ def complete_run(
 
 
 def common_facts(
-    recipe: Recipe, checked: CheckResult, records: Sequence[Record], origin: Origin | None
+    recipe: Recipe, checked: CheckResult, records: Sequence[Record], origin: Origin | None, processes: int = 1
 ) -> dict[str, Any]:
     """Return what every bundle says of its training: the recipe, the data, the images that took part, the start.
 
@@ -97,14 +102,17 @@ def common_facts(
         "data_hash": checked.data_hash,
         **({} if origin is None else {"started_from": origin.to_json()}),
         "seed": recipe.seed,
+        **({"processes": processes} if processes > 1 else {}),
         "image_hashes": sorted(digests.union(() if origin is None else origin.image_hashes)),
     }
 
 
-def _training_facts(recipe: Recipe, checked: CheckResult, fitted: Fitted, origin: Origin | None) -> dict[str, Any]:
+def _training_facts(
+    recipe: Recipe, checked: CheckResult, fitted: Fitted, origin: Origin | None, processes: int
+) -> dict[str, Any]:
     splits = {split: checked.index.of_split(split) for split in ("train", "val", "test")}
     return {
-        **common_facts(recipe, checked, (*splits["train"], *splits["val"]), origin),
+        **common_facts(recipe, checked, (*splits["train"], *splits["val"]), origin, processes),
         "images": {split: len(records) for split, records in splits.items() if records},
         "groups": {
             split: len({record.group for record in records if record.group}) for split, records in splits.items()

@@ -7,7 +7,7 @@ import math
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from torch.utils.data import DataLoader
 
 from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes, parse_classes
@@ -24,7 +23,9 @@ from ocuseg.encoding import MaskEncoding
 from ocuseg.geometry import Preprocessing
 from ocuseg.machine import usable_cores
 from ocuseg.networks import SegmentationNetwork, build_network
+from ocuseg.terminal import progress_bar
 from ocuseg.training.augment import Augmentation
+from ocuseg.training.cache import ArrayCache
 from ocuseg.training.callbacks import (
     BestAndLast,
     EpochWeights,
@@ -37,18 +38,16 @@ from ocuseg.training.callbacks import (
     WholeCheckpoints,
     read_checkpoint,
 )
-from ocuseg.training.dataset import (
-    EpochSteps,
-    Sample,
-    TrainingBatches,
-    ValidationImages,
-    load_samples,
-)
+from ocuseg.training.dataset import TrainingBatches, ValidationImages
 from ocuseg.training.events import TensorBoardEvents
+from ocuseg.training.loading import data_loaders
+from ocuseg.training.memory import kept_memory
 from ocuseg.training.module import SegmentationModule
 from ocuseg.training.preparation import Prepared
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.run import require_same_recipe
+from ocuseg.training.samples import Sample, load_samples
+from ocuseg.training.team import ALONE, Team
 
 __all__ = ["Fitted", "fit", "load_fitted"]
 
@@ -75,20 +74,22 @@ def fit(
     *,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
+    cache: ArrayCache | None = None,
     bar: bool = False,
-) -> Fitted:
-    """Return the network trained on `train` and chosen on `val`; everything on the way is in `folder`.
+    batch_size: int | None = None,
+    team: Team = ALONE,
+) -> None:
+    """Train a network on `train` and choose it on `val`; it, and everything on the way, is then in `folder`.
 
     With `resume`, goes on after the last whole epoch of `folder/checkpoints/last.ckpt`, exactly as the undisturbed run
-    would have. Raises LossError, DataError, OutputError, and ResumeError where the recipe is not that of the
-    checkpoint; KeyboardInterrupt leaves a run that can be resumed.
+    would have. All processes of a `team` call this, each with `batch_size` images a step (default: the recipe's); its
+    leader alone touches `folder`.
+    Raises LossError, DataError, OutputError, and ResumeError where the recipe is not that of the checkpoint;
+    KeyboardInterrupt leaves a run that can be resumed.
     """
-    checkpoints = folder / "checkpoints"
-    last = checkpoints / "last.ckpt"
-    resume = resume and last.exists()
-    if resume:
-        trained_by = read_checkpoint(last)[SegmentationModule.DESCRIPTION].get("recipe", {})  # none in old ones
-        require_same_recipe(folder, trained_by, recipe)
+    last = folder / "checkpoints" / "last.ckpt"
+    resume = team.told(lambda: resume and _is_begun(last, recipe))
+    over = team.told(lambda: resume and _is_over(last, recipe))
     classes, encoding, precision = prepared.classes, prepared.encoding, prepared.precision
     network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
@@ -98,21 +99,23 @@ def fit(
         field_of_view_diameter_px=recipe.preprocessing.field_of_view_diameter_px,
         multiple=int(network.multiple),
     )
-    train, val = (
-        load_samples(
-            checked.index.of_split(split),
+    records = {split: checked.index.of_split(split) for split in ("train", "val")}
+    with team.in_turn(cache is not None), progress_bar("reading") if bar else nullcontext() as progress:
+        samples = load_samples(
+            [*records["train"], *records["val"]],
             encoding,
             preprocessing,
             ignore_index=classes.ignore_index,
+            cache=cache,
             threads=usable_cores(),
+            progress=progress,
         )
-        for split in ("train", "val")
-    )
+    train, val = samples[: len(records["train"])], samples[len(records["train"]) :]
     preprocessing = _normalised(preprocessing, recipe, train)
 
     batches = TrainingBatches(
         train,
-        batch_size=recipe.batch_size,
+        batch_size=batch_size or recipe.batch_size,
         crop_px=recipe.crop_px,
         margin=_margin(recipe),
         sampler=recipe.sampler,
@@ -120,7 +123,9 @@ def fit(
         num_classes=len(classes),
         steps_per_epoch=recipe.steps_per_epoch,
         seed=recipe.seed,
+        part=team.part,
     )
+    images = ValidationImages(val, preprocessing.multiple, team.part)
     module = SegmentationModule(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         prepared.loss,
@@ -138,20 +143,23 @@ def fit(
             "encoding": encoding.to_json(),
             "recipe": recipe.to_plain(),
         },
+        team=team,
     )
-    best_and_last = BestAndLast(checkpoints, recipe.monitor)
-    if not (resume and _is_over(last, recipe)):
+    if not over:
+        own = [*_callbacks(recipe, folder, classes, images, team, bar=bar), *callbacks]
         with _quiet():
             trainer = pl.Trainer(
                 accelerator="gpu" if precision.device == "cuda" else "cpu",
-                devices=1,
+                devices=team.local_size,
+                num_nodes=team.size // team.local_size,
+                strategy=team.strategy(),
                 precision=precision.lightning,
                 max_epochs=recipe.epochs,
                 gradient_clip_val=recipe.gradient_clip,
                 accumulate_grad_batches=recipe.accumulate,
-                callbacks=[*_callbacks(recipe, folder, classes, bar=bar), *callbacks, best_and_last],
-                logger=TensorBoardEvents(folder / "tensorboard") if recipe.tensorboard else False,
-                plugins=[WholeCheckpoints()],
+                callbacks=[*own, BestAndLast(last.parent, recipe.monitor)],
+                logger=TensorBoardEvents(folder / "tensorboard") if recipe.tensorboard and team.leads else False,
+                plugins=[WholeCheckpoints(team)],
                 num_sanity_val_steps=0,
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -162,24 +170,25 @@ def fit(
             terms = " + ".join(f"{share:g} {name}" for name, (share, _) in prepared.loss.terms.items())
             _log.info(
                 f"{settings['name']}, {parameters / 1e6:.2f} M parameters; {len(train)} training and {len(val)} "
-                f"validation images; {recipe.epochs} epochs of {len(batches)} steps of {recipe.batch_size}; "
+                f"validation images; {recipe.epochs} epochs of {len(batches)} steps of {batches.whole}; "
                 f"loss {terms}"
             )
+            if team.size > 1:
+                threads = f"; threads of each: {team.threads}" if team.device == "cpu" else ""
+                _log.info("%d processes, each with %d images of a step%s", team.size, batches.batch_size, threads)
             if recipe.sampler == "repeat_factor":
                 _log.info("images come 1 to %.2f times a turn, by their rarest class", batches.repeats.max())
             try:
-                trainer.fit(
-                    module,
-                    DataLoader(batches, sampler=EpochSteps(len(batches)), batch_size=None),
-                    DataLoader(ValidationImages(val, preprocessing.multiple), batch_size=None),
-                    ckpt_path=str(last) if resume else None,
-                    weights_only=True,
-                )
+                with kept_memory():
+                    trainer.fit(
+                        module,
+                        *data_loaders(batches, images, trainer.strategy.root_device),
+                        ckpt_path=str(last) if resume else None,
+                        weights_only=True,
+                    )
             except SystemExit as error:  # what Lightning makes of Ctrl-C, which it then goes on to ignore
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from error
-
-    return load_fitted(folder)
 
 
 def load_fitted(folder: Path) -> Fitted:
@@ -203,20 +212,22 @@ def load_fitted(folder: Path) -> Fitted:
     )
 
 
-def _callbacks(recipe: Recipe, folder: Path, classes: Classes, *, bar: bool) -> list[Callback]:
-    chosen: list[Callback] = [History(folder / "history.csv")]
-    if recipe.keep_every:
+def _callbacks(
+    recipe: Recipe, folder: Path, classes: Classes, images: ValidationImages, team: Team, *, bar: bool
+) -> list[Callback]:
+    chosen: list[Callback] = [History(folder / "history.csv")] if team.leads else []
+    if recipe.keep_every and team.leads:
         chosen.append(EpochWeights(folder / "checkpoints", str(recipe.network["name"]), recipe.keep_every))
     if recipe.weight_averaging:
         chosen.append(WarmedAveraging(recipe.weight_averaging))
     chosen.append(FreshStatistics())
     if recipe.sample_pictures:
-        chosen.append(SamplePictures(folder / "samples", recipe.sample_pictures, classes))
+        chosen.append(SamplePictures(folder / "samples", recipe.sample_pictures, classes, images, team))
     if recipe.schedule == "plateau":
         chosen.append(ReduceOnPlateau(recipe.plateau_patience, recipe.plateau_factor))
     if recipe.early_stopping:
         chosen.append(_early_stopping(recipe))
-    return [*chosen, ProgressLines(bar=bar)]
+    return [*chosen, ProgressLines(bar=bar)] if team.leads else chosen
 
 
 def _early_stopping(recipe: Recipe) -> EarlyStopping:
@@ -224,6 +235,15 @@ def _early_stopping(recipe: Recipe) -> EarlyStopping:
     return EarlyStopping(
         recipe.monitor, mode=mode, patience=recipe.early_stopping or 1, check_on_train_epoch_end=True, verbose=False
     )
+
+
+def _is_begun(last: Path, recipe: Recipe) -> bool:
+    """Whether there is a checkpoint; raises ResumeError where that of another recipe is."""
+    if not last.exists():
+        return False
+    trained_by = read_checkpoint(last)[SegmentationModule.DESCRIPTION].get("recipe", {})  # none in old ones
+    require_same_recipe(last.parents[1], trained_by, recipe)
+    return True
 
 
 def _is_over(last: Path, recipe: Recipe) -> bool:

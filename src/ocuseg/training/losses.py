@@ -7,7 +7,7 @@ terms bce, dice, focal, tversky, lovasz; more have one logit each and ce instead
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ocuseg.errors import UsageError
 from ocuseg.networks.settings import unknown
-from ocuseg.training.lovasz import lovasz_hinge, lovasz_softmax
+from ocuseg.training.terms import TERMS, Options, Pixels, Pool, Term
 
 __all__ = ["LOSSES", "TERMS", "SegmentationLoss", "build_loss", "settled_loss"]
 
@@ -36,56 +36,33 @@ LOSSES: dict[str, dict[str, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    out_channels: int
-    focal_gamma: float
-    tversky_alpha: float
-    tversky_beta: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Pixels:
-    """One batch, float32, with logits and ids at zero wherever nothing counts."""
-
-    logits: Tensor  # (N, C, H, W)
-    target: Tensor  # (N, H, W) int64
-    one_hot: Tensor  # (N, C, H, W)
-    counted: Tensor  # (N, 1, H, W), 0 or 1
-    factor: Tensor  # (N, H, W), weight of the pixel times that of its class
-    total: Tensor  # (), what the sum of factor * loss is divided by
-
-    def mean(self, losses: Tensor) -> Tensor:
-        return (losses * self.factor).sum() / self.total
-
-
-_Term = Callable[[_Pixels], Tensor]
-
-
 @dataclass(frozen=True)
 class SegmentationLoss:
     """A weighted sum of terms, called with logits, target and weight; see `build_loss`."""
 
-    terms: Mapping[str, tuple[float, _Term]]
+    terms: Mapping[str, tuple[float, Term]]
     out_channels: int
     class_weights: tuple[float, ...] | None
     positive_weight: float | None
     auxiliary_weights: tuple[float, ...] | None
 
-    def __call__(self, logits: Tensor | Sequence[Tensor], target: Tensor, weight: Tensor) -> Tensor:
+    def __call__(
+        self, logits: Tensor | Sequence[Tensor], target: Tensor, weight: Tensor, *, pool: Pool = lambda sums: sums
+    ) -> Tensor:
         """Return the loss as a float32 scalar; 0, with zero gradients, where nothing counts.
 
         `logits` are (N, C, H, W), or a sequence of such (deep supervision, the main ones first), of which the
         weighted mean is taken. `target` (N, H, W) holds class ids; `weight` (N, H, W), float or bool, is 0 where a
         pixel does not count (outside the field of view, the ignored id). The terms over pixels weigh each by it, the
-        terms over regions (dice, tversky, lovasz) count what is above 0.
+        terms over regions (dice, tversky, lovasz) count what is above 0. With a `pool` it is the loss of all batches
+        together, but for lovasz, which cannot be made of sums: that is the mean of the batches'.
         Raises ValueError where a counted pixel holds an id that the network has no class for.
         """
         if isinstance(logits, Tensor):
-            return self._of(logits, target, weight)
+            return self._of(logits, target, weight, pool)
         weights = self.auxiliary_weights or tuple(0.5**level for level in range(1, len(logits)))
         shares = (1.0, *weights)
-        losses = [share * self._of(each, target, weight) for share, each in zip(shares, logits, strict=True)]
+        losses = [share * self._of(each, target, weight, pool) for share, each in zip(shares, logits, strict=True)]
         return torch.stack(losses).sum() / sum(shares)
 
     def require_auxiliary(self, outputs: int) -> None:
@@ -96,12 +73,12 @@ class SegmentationLoss:
                 f"network has {outputs} auxiliary outputs; {'give one for each' if outputs else 'leave it out'}"
             )
 
-    def _of(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def _of(self, logits: Tensor, target: Tensor, weight: Tensor, pool: Pool) -> Tensor:
         with torch.autocast(logits.device.type, enabled=False):
-            pixels = self._pixels(logits.float(), target.long(), weight.float())
+            pixels = self._pixels(logits.float(), target.long(), weight.float(), pool)
             return torch.stack([share * term(pixels) for share, term in self.terms.values()]).sum()
 
-    def _pixels(self, logits: Tensor, target: Tensor, weight: Tensor) -> _Pixels:
+    def _pixels(self, logits: Tensor, target: Tensor, weight: Tensor, pool: Pool) -> Pixels:
         # Filling rather than multiplying: even an infinite logit out there has then no part in the loss or gradient.
         counted = weight > 0
         logits = logits.masked_fill(~counted[:, None], 0.0)
@@ -116,13 +93,15 @@ class SegmentationLoss:
         elif self.positive_weight is not None:
             factor = weight * torch.where(target == 1, self.positive_weight, 1.0)
         one_hot = functional.one_hot(target, num_classes).movedim(-1, 1).float()
-        return _Pixels(
+        total = pool(total)
+        return Pixels(
             logits=logits,
             target=target,
             one_hot=one_hot if self.out_channels > 1 else one_hot[:, 1:],
             counted=counted[:, None].float(),
             factor=factor,
             total=torch.where(total > 0, total, torch.ones_like(total)),
+            pool=pool,
         )
 
 
@@ -154,7 +133,7 @@ def build_loss(
         )
     weights = _weights(settled_loss(spec, out_channels))
     _require_fitting(spec, weights, out_channels, class_weights, positive_weight)
-    options = _Options(out_channels, focal_gamma, tversky_alpha, tversky_beta)
+    options = Options(out_channels, focal_gamma, tversky_alpha, tversky_beta)
     return SegmentationLoss(
         terms={name: (weight, TERMS[name](options)) for name, weight in weights.items()},
         out_channels=out_channels,
@@ -169,83 +148,6 @@ def settled_loss(spec: Any, out_channels: int) -> Any:
     if spec != "auto":
         return spec
     return "bce_dice" if out_channels == 1 else "ce_dice"
-
-
-def _bce(_: _Options) -> _Term:
-    def term(pixels: _Pixels) -> Tensor:
-        target = pixels.one_hot
-        losses = functional.binary_cross_entropy_with_logits(pixels.logits, target, reduction="none")
-        return pixels.mean(losses[:, 0])
-
-    return term
-
-
-def _ce(_: _Options) -> _Term:
-    return lambda pixels: pixels.mean(functional.cross_entropy(pixels.logits, pixels.target, reduction="none"))
-
-
-def _dice(options: _Options) -> _Term:
-    """Return 1 - Dice, Milletari et al. 2016, doi:10.1109/3DV.2016.79, over the whole batch.
-
-    Over the batch, not per image: a crop without vessels then needs no definition of its own, and the sum is the
-    pooled score's. Of several classes the mean over the foreground.
-    """
-    from monai.losses import DiceLoss
-
-    return _region_term(DiceLoss(batch=True, include_background=options.out_channels == 1), options)
-
-
-def _tversky(options: _Options) -> _Term:
-    """Return 1 - Tversky index, Salehi et al. 2017, doi:10.1007/978-3-319-67389-9_44, over the whole batch."""
-    from monai.losses import TverskyLoss
-
-    loss = TverskyLoss(
-        batch=True,
-        include_background=options.out_channels == 1,
-        alpha=options.tversky_alpha,
-        beta=options.tversky_beta,
-    )
-    return _region_term(loss, options)
-
-
-def _region_term(loss: Callable[[Tensor, Tensor], Tensor], options: _Options) -> _Term:
-    def term(pixels: _Pixels) -> Tensor:
-        logits = pixels.logits
-        probabilities = torch.sigmoid(logits) if options.out_channels == 1 else torch.softmax(logits, dim=1)
-        return loss(probabilities * pixels.counted, pixels.one_hot * pixels.counted)
-
-    return term
-
-
-def _focal(options: _Options) -> _Term:
-    """Return the focal loss, Lin et al. 2017, doi:10.1109/ICCV.2017.324; with gamma 0 it is bce or ce."""
-    from monai.losses import FocalLoss
-
-    loss = FocalLoss(gamma=options.focal_gamma, use_softmax=options.out_channels > 1, reduction="none")
-    return lambda pixels: pixels.mean(loss(pixels.logits, pixels.one_hot).sum(dim=1))
-
-
-def _lovasz(options: _Options) -> _Term:
-    """Return the Lovász hinge of one logit, the Lovász-softmax of more, over all counted pixels of the batch."""
-
-    def term(pixels: _Pixels) -> Tensor:
-        counted = pixels.counted[:, 0] > 0
-        logits, target = pixels.logits.movedim(1, -1)[counted], pixels.target[counted]
-        if options.out_channels == 1:
-            return lovasz_hinge(logits[:, 0], target)
-        return lovasz_softmax(torch.softmax(logits, dim=1), target)
-
-    return term
-
-
-TERMS: dict[str, Callable[[_Options], _Term]] = {
-    "bce": _bce,
-    "ce": _ce,
-    "dice": _dice,
-    "focal": _focal,
-    "tversky": _tversky,
-    "lovasz": _lovasz,
-}
 
 
 def _weights(spec: Any) -> dict[str, float]:

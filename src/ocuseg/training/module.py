@@ -15,6 +15,7 @@ from ocuseg.training.augment import Augmentation
 from ocuseg.training.dataset import Batch
 from ocuseg.training.losses import SegmentationLoss
 from ocuseg.training.recipe import Recipe
+from ocuseg.training.team import ALONE, Team
 
 __all__ = ["SegmentationModule", "our_module"]
 
@@ -23,6 +24,8 @@ class SegmentationModule(pl.LightningModule):
     """A network, its loss and its augmentation as Lightning trains them.
 
     Every random number of a step comes from (seed, epoch, step), so a resumed run repeats nothing and misses nothing.
+    The processes of a `team` take parts of a step's images and have the loss of all of them; they divide the validation
+    images, and have the scores of all.
     Logs per epoch `train_loss`, `val_loss` and, pooled over the validation images at working size inside the region,
     `val_dice` and `val_iou` (mean over the foreground classes) and `val_foreground_share` (predicted).
     """
@@ -42,6 +45,7 @@ class SegmentationModule(pl.LightningModule):
         num_classes: int,
         total_steps: int,
         description: dict[str, Any],
+        team: Team = ALONE,
     ) -> None:
         super().__init__()
         self.network = network
@@ -56,8 +60,10 @@ class SegmentationModule(pl.LightningModule):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.description = description
+        self.team = team
         self.plateau_factor = 1.0
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self._validated = torch.zeros(2)  # the sum of the losses of the images, and their number
 
     def forward(self, images: Tensor) -> Tensor | Sequence[Tensor]:
         """Return the logits of `images` (N, 3, H, W) on the 0..1 scale."""
@@ -71,30 +77,45 @@ class SegmentationModule(pl.LightningModule):
         logits = self(images)
         self.loss.require_auxiliary(0 if isinstance(logits, Tensor) else len(logits) - 1)
         with self._full_precision():
-            loss = self.loss(logits, target, counted)
+            loss = self.loss(logits, target, counted, pool=self.team.pooled)
         if not torch.isfinite(loss):
+            names = [name for part in self.team.gathered(batch["names"]) for name in part]
             raise LossError(
                 f"epoch {batch['epoch'] + 1}, step {batch['step'] + 1}: the loss is {loss.item()} on the images "
-                f"{', '.join(batch['names'])}; look at these images, or {self._calmer}"
+                f"{', '.join(names)}; look at these images, or {self._calmer}"
             )
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=target.shape[0])
         return loss
 
     def views(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return images, target and what counts of a training batch, augmented; its epoch and step seed all chance."""
-        torch.manual_seed(_mix(self.recipe.seed, batch["epoch"], batch["step"]))
+        seed = _mix(self.recipe.seed, batch["epoch"], batch["step"])
+        self._seed(seed)
         with self._full_precision():
-            return self.augmentation(batch["images"], batch["target"], batch["counted"], out_size=self.out_size)
+            views = self.augmentation(
+                batch["images"], batch["target"], batch["counted"], out_size=self.out_size, part=self.team.part
+            )
+        if not self.team.leads:
+            self._seed(_mix(seed, self.team.rank, 0))  # for dropout, which is to differ among the processes
+        return views
+
+    def _seed(self, seed: int) -> None:
+        """Do what `torch.manual_seed` does but for devices not in use: for each it notes the stack, every step."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Count one whole image and return the predicted ids (1, h, w).
 
         Raises LossError where a logit is not finite: the weights, which are no numbers then, are not to be kept.
         """
+        target, counted = batch["target"], batch["counted"]
+        if not batch["names"]:  # this process has no image to validate
+            return torch.zeros_like(target, dtype=torch.int64)
         logits = self(batch["images"].float() / 255)
         if not isinstance(logits, Tensor):
             logits = logits[0]
-        target, counted = batch["target"], batch["counted"]
         height, width = target.shape[1:]
         logits = logits.float()[..., :height, :width]
         if not torch.isfinite(logits).all():
@@ -104,7 +125,7 @@ class SegmentationModule(pl.LightningModule):
             )
         with self._full_precision():
             loss = self.loss(logits, target, counted)
-        self.log("val_loss", loss, on_epoch=True, batch_size=target.shape[0])
+        self._validated = self._validated.to(loss.device) + torch.stack([loss, torch.ones_like(loss)])
         prediction: Tensor = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
         codes = target[counted].long() * self.num_classes + prediction[counted]
         counts = torch.bincount(codes, minlength=self.num_classes**2)
@@ -122,10 +143,13 @@ class SegmentationModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the counts of the epoch before."""
         self._confusion.zero_()
+        self._validated.zero_()
 
     def on_validation_epoch_end(self) -> None:
         """Turn the pooled counts into scores."""
-        confusion = self._confusion.double()
+        confusion = self.team.total(self._confusion).double()
+        loss, images = self.team.total(self._validated.to(self.device))
+        self.log("val_loss", loss / images)
         overlap = confusion.diagonal()[1:]
         reference, prediction = confusion.sum(1)[1:], confusion.sum(0)[1:]
         # A class in neither is undefined and left out of the mean; nanmean of nothing counts as 0 here, since the

@@ -24,7 +24,10 @@ from ocuseg.training.losses import settled_loss
 from ocuseg.training.recipe import Recipe, load_recipe, save_recipe
 from ocuseg.training.start import START_FILE, StartWeights, write_start
 
-__all__ = ["OUT_OF_FOLD", "Run", "find_run", "new_run_folder", "require_same_data", "require_same_recipe", "start_run"]
+__all__ = [
+    "OUT_OF_FOLD", "Run", "find_run", "new_run_folder", "require_same_data", "require_same_recipe", "share_of_batch",
+    "start_run",
+]  # fmt: skip
 
 OUT_OF_FOLD = "out_of_fold"
 """The name, in the place of a split, of scores in which each image was scored by the model that did not see it."""
@@ -35,6 +38,8 @@ class Run:
     """A training run on disk; what it holds is listed in the documentation of the run folder."""
 
     folder: Path
+    leads: bool = True
+    """Whether this process is the one that wrote it, and speaks for the others that trained it with it."""
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -63,6 +68,11 @@ class Run:
         """Which fold of how many this run is; None where it is none."""
         found = self._findings().get("fold")
         return None if found is None else (found["number"], found["of"])
+
+    @property
+    def processes(self) -> int:
+        """How many processes the run was started with, each with batches of the recipe's size."""
+        return int(self._findings().get("processes", 1))
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -134,11 +144,12 @@ def start_run(
     start: StartWeights | None = None,
     plan: FoldPlan | None = None,
     fold: int | None = None,
+    processes: int = 1,
 ) -> Run:
     """Return a new run with its recipe, split, findings, environment and the weights that it starts from.
 
-    With a `plan` it is a cross-validation, or one `fold` of it. Raises OutputError where the folder holds anything
-    already, but for what a start that was cut short has left.
+    `processes` is how many train it. With a `plan` it is a cross-validation, or one `fold` of it. Raises OutputError
+    where the folder holds anything already, but for what a start that was cut short has left.
     """
     if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
         resume = f", or go on with --resume {folder}" if (folder / "recipe.yaml").is_file() else ""
@@ -153,6 +164,8 @@ def start_run(
         findings["folds"] = {"number": plan.folds, "rule": plan.rule}
     if plan is not None and fold is not None:
         findings["fold"] = {"number": fold, "of": plan.folds}
+    if processes > 1:
+        findings["processes"] = processes
     write_json(folder / "findings.json", findings)
     write_json(folder / "environment.json", environment)
     if start is not None:
@@ -179,6 +192,20 @@ def require_same_data(run: Run, checked: CheckResult) -> None:
             f"{run}: was trained on other data (hash {run.data_hash[:12]}, now {checked.data_hash[:12]}); "
             "restore the data as listed in its split.csv, or start a new run"
         )
+
+
+def share_of_batch(run: Run, processes: int) -> int:
+    """Return how many images of a step each of `processes` takes: the steps of a run stay as they were begun.
+
+    Raises ResumeError where they cannot be divided evenly.
+    """
+    whole = run.recipe.batch_size * run.processes
+    if whole % processes:
+        raise ResumeError(
+            f"{run}: was begun by {run.processes} processes with {run.recipe.batch_size} images each, {whole} a step, "
+            f"which {processes} cannot divide evenly; resume with a number of processes that does"
+        )
+    return whole // processes
 
 
 def require_same_recipe(folder: Path, before: Mapping[str, Any], recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from ocuseg.errors import ModelError, OutputError
 from ocuseg.files import make_folder, written_whole
 from ocuseg.training.module import our_module
+from ocuseg.training.team import ALONE, Team
 
 __all__ = ["BestAndLast", "EpochWeights", "WholeCheckpoints", "read_checkpoint"]
 
@@ -36,7 +37,10 @@ def read_checkpoint(path: Path | str, device: str = "cpu") -> dict[str, Any]:
 
 
 class WholeCheckpoints(CheckpointIO):
-    """Checkpoints that are written whole or not at all, and read without executing anything."""
+    """Checkpoints that are written whole or not at all, and read without executing anything; by a team's leader."""
+
+    def __init__(self, team: Team = ALONE) -> None:
+        self._team = team
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write beside the target, then rename: a kill or a full disk leaves the last good one."""
@@ -50,8 +54,8 @@ class WholeCheckpoints(CheckpointIO):
             raise OutputError(f"{target}: cannot be written ({reason}); free space, then resume the run") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Return what `save_checkpoint` wrote."""
-        return read_checkpoint(path)
+        """Return what `save_checkpoint` wrote, in every process of the team."""
+        return self._team.told(lambda: read_checkpoint(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint if it is there."""
