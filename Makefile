@@ -9,7 +9,7 @@ TESTS  ?=
 KERAS_PYTHON ?= python3.12
 KERAS_VENV    = .venv-keras
 
-.PHONY: demo test test-keras check clean
+.PHONY: demo test test-keras bench check clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocuseg needs Python 3.11 or later; set PYTHON=")'
@@ -18,7 +18,7 @@ $(VENV)/.train: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(PIP) install -c constraints.txt -e '.[train,dev]'
+	$(PIP) install -c constraints.txt -e '.[train,dev,ray]'
 	touch $@
 
 demo: $(VENV)/.train          ## the whole job; DATA=folder does it on your own images
@@ -43,5 +43,19 @@ $(KERAS_VENV)/.keras: pyproject.toml
 test-keras: $(VENV)/.dev $(KERAS_VENV)/.keras   ## docs/keras.md as it stands: bundles under TensorFlow and LiteRT
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/optional
 
+# The peers' own environment, with the ordinary PyTorch of the registry; BENCH takes further words for the script.
+PEERS_VENV = .venv-peers
+ROWS      ?=
+ROUNDS    ?=
+BENCH     ?=
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install -c constraints.txt -e '.[train,dev,openvino]'
+	touch $@
+
+bench: $(VENV)/.bench         ## this project and its peers, timed in turns; ROWS=train-unet,cold-start chooses
+	$(BIN)/python benchmarks/peers/run.py --peers $(PEERS_VENV) \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
+
 clean:
-	rm -rf $(VENV) $(KERAS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERAS_VENV) $(PEERS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
