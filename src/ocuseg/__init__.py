@@ -17,6 +17,7 @@ from ocuseg import errors
 
 if TYPE_CHECKING:
     from ocuseg.classes import Classes as Classes
+    from ocuseg.commands import cache as cache
     from ocuseg.commands import check as check
     from ocuseg.commands import compare as compare
     from ocuseg.commands import doctor as doctor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ocuseg.commands import load as load
     from ocuseg.commands import models as models
     from ocuseg.commands import predict as predict
+    from ocuseg.commands import predict_collection as predict_collection
     from ocuseg.commands import recipes as recipes
     from ocuseg.commands import train as train
     from ocuseg.demonstration import demo as demo
@@ -38,7 +40,20 @@ __version__ = "0.1.0"
 
 _HOME = {
     **dict.fromkeys(
-        ("check", "compare", "doctor", "evaluate", "export", "load", "models", "predict", "recipes", "train"),
+        (
+            "cache",
+            "check",
+            "compare",
+            "doctor",
+            "evaluate",
+            "export",
+            "load",
+            "models",
+            "predict",
+            "predict_collection",
+            "recipes",
+            "train",
+        ),
         "ocuseg.commands",
     ),
     "demo": "ocuseg.demonstration",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,7 +11,32 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ocuseg import terminal
-from ocuseg.options import Data, FlipsOption, Model, RecipeOption, Region, RuntimeName, RuntimeOption, SetOption
+from ocuseg.options import (
+    AddressOption,
+    CacheOption,
+    ChunkOption,
+    Data,
+    DevicesOption,
+    EngineName,
+    EngineOption,
+    FlipsOption,
+    FoldsOption,
+    MainAddressOption,
+    MasksName,
+    MasksOption,
+    Model,
+    PrecisionName,
+    PrecisionOption,
+    RecipeOption,
+    Region,
+    RetryOption,
+    RuntimeName,
+    RuntimeOption,
+    SetOption,
+    StartOption,
+    ThresholdOption,
+    WorkerOption,
+)
 
 __all__ = ["app", "main"]
 
@@ -74,13 +98,14 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/<recipe>.")] = None,
     overrides: SetOption = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with this run folder.")] = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help="Start from the weights of a shipped model, run or bundle.")
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option("--folds", help="Cross-validate: train this many folds, each tested on its own part.")
-    ] = None,
+    start_from: StartOption = None,
+    folds: FoldsOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    cache: CacheOption = "on",
+    devices: DevicesOption = 1,
+    num_nodes: Annotated[int, typer.Option("--num-nodes", help="On this many machines; start it on each.")] = 1,
+    node_rank: Annotated[int, typer.Option("--node-rank", help="Which of them this is, from 0.")] = 0,
+    main_address: MainAddressOption = None,
 ) -> None:
     """Train a network on a data set and leave a run folder with a bundle that is ready to use."""
     from ocuseg import commands
@@ -88,14 +113,15 @@ def train(
     run = commands.train(
         data, recipe,
         out=out, overrides=overrides or (), resume=resume, start_from=start_from, folds=folds,
-        device=device, progress=sys.stderr.isatty(),
+        device=device, cache=cache, devices=devices, num_nodes=num_nodes, node_rank=node_rank,
+        main_address=main_address, progress=sys.stderr.isatty(),
     )  # fmt: skip
-    if run.folds:
+    if run.leads and run.folds:
         _print_scores(run.scores, run.folder / "evaluation" / run.scores["split"])
         typer.echo(f"wrote {run.bundle}: the ensemble of the {len(run.folds)} networks that have these scores")
-        return
-    source = data if data is not None else run.data
-    typer.echo(f"wrote {run.folder}; next: {terminal.shown_command('ocuseg', 'evaluate', run.folder, source)}")
+    elif run.leads:
+        source = data if data is not None else run.data
+        typer.echo(f"wrote {run.folder}; next: {terminal.shown_command('ocuseg', 'evaluate', run.folder, source)}")
 
 
 @app.command()
@@ -108,6 +134,7 @@ def evaluate(
     overrides: SetOption = None,
     region: Annotated[Region, typer.Option("--region", help="Where pixels count.")] = Region.field_of_view,
     runtime: RuntimeOption = RuntimeName.auto,
+    precision: PrecisionOption = PrecisionName.auto,
     flips: FlipsOption = None,
 ) -> None:
     """Score a model on a split: pooled and per image, with intervals, overlays and a report."""
@@ -117,7 +144,7 @@ def evaluate(
         evaluation = commands.evaluate(
             model, data,
             split=split, out=out, recipe=recipe, overrides=overrides or (), region=region.value,
-            runtime=runtime.value, flips=flips, progress=progress,
+            runtime=runtime.value, precision=precision.value, flips=flips, progress=progress,
         )  # fmt: skip
     _print_scores(evaluation.metrics, out or commands.evaluation_folder(model, evaluation.metrics["split"]))
     if evaluation.dead or evaluation.failures:
@@ -127,34 +154,44 @@ def evaluate(
 @app.command()
 def predict(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
+    images: Annotated[list[str], typer.Argument(help="Images or folders of images.", show_default=False)],
+    out: Annotated[str, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities, PNG.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="Also write the probabilities, as NumPy arrays instead.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="0 to 1; default: the one chosen on validation.")
-    ] = None,
+    threshold: ThresholdOption = None,
     runtime: RuntimeOption = RuntimeName.auto,
+    precision: PrecisionOption = PrecisionName.auto,
     flips: FlipsOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Also predict what an earlier run has done.")] = False,
+    engine: EngineOption = EngineName.local,
+    address: AddressOption = None,
+    masks: MasksOption = MasksName.table,
+    chunk_images: ChunkOption = 100,
+    worker_cpus: WorkerOption = 1,
+    retry_failed: RetryOption = False,
 ) -> None:
     """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
     from ocuseg import commands
 
-    done = failed = 0
+    if engine is EngineName.ray:
+        if probabilities or npz or overlay:
+            raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")
+        with terminal.progress_bar("predicting") as progress:
+            summary = commands.predict_collection(
+                model, images, out=out, address=address, masks=masks.value, chunk_images=chunk_images,
+                worker_cpus=worker_cpus, threshold=threshold, runtime=runtime.value, precision=precision.value,
+                flips=flips, retry_failed=retry_failed, progress=progress,
+            )  # fmt: skip
+        typer.echo(str(summary))
+        raise typer.Exit(1 if summary.failed else 0)
     with terminal.progress_bar("predicting") as progress:
-        outcomes = commands.predict(
+        outcomes = commands.predict_each(
             model, images, out=out, probabilities="npz" if npz else probabilities, overlay=overlay, threshold=threshold,
-            runtime=runtime.value, flips=flips, progress=progress,
+            runtime=runtime.value, precision=precision.value, flips=flips, again=again, progress=progress,
         )  # fmt: skip
-        for outcome in outcomes:
-            if outcome.error is None:
-                done += 1
-            else:
-                failed += 1
-                terminal.say(outcome.error)
-    written = f"{done} mask{'' if done == 1 else 's'}" + (" and areas.csv" if done else "")
-    typer.echo(f"wrote {written} to {out}" + (f", {failed} failed" if failed else ""))
+        summary_line, failed = terminal.show_outcomes(outcomes, out)
+    typer.echo(summary_line)
     if failed:
         raise typer.Exit(1)
 
@@ -164,12 +201,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The folder for the bundle.", show_default=False)],
     data: Annotated[Path | None, typer.Option("--data", help="The data, if they have moved since training.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise it, unless that costs more than 0.005 Dice.")] = False,
 ) -> None:
     """Turn the best checkpoint of a run into a bundle, compared with PyTorch on real images."""
     from ocuseg import commands
 
-    bundle = commands.export(run, out=out, data=data)
-    typer.echo(f"wrote {bundle.folder}")
+    typer.echo(f"wrote {commands.export(run, out=out, data=data, int8=int8).folder}")
 
 
 @app.command()
@@ -206,6 +243,20 @@ def recipes() -> None:
 
 
 @app.command()
+def cache(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder given to 'train --cache'; default: your own.", show_default=False)
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete them.")] = False,
+) -> None:
+    """Show what 'train' keeps of decoded images, where and how much, or delete it."""
+    from ocuseg import commands
+
+    held = commands.cache(folder, clear=clear)
+    typer.echo(f"{held.folder}: {held.arrays} images, {held.bytes / 1e6:.1f} MB{', deleted' if clear else ''}")
+
+
+@app.command()
 def doctor() -> None:
     """Show versions, processor features, and the precision and runtime that will be used."""
     from ocuseg import commands
@@ -235,35 +286,7 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command line and exit with 0, 1 (data, model or result is bad), 2 (wrong use) or 130 (interrupted)."""
-    import signal
-
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    terminal.set_up_logging()
-    from ocuseg.errors import OcusegError
-
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    if debug:  # accepted at any place
-        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
-    status = 1
-    try:
-        status = app(arguments, prog_name="ocuseg", standalone_mode=False) or 0
-    except terminal.WrongUse as error:
-        status = 2
-        terminal.say_all(terminal.describe_wrong_use(error))
-    except (OcusegError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        terminal.say(error if isinstance(error, OcusegError) else terminal.describe_refusal(error))
-        status = getattr(error, "exit_status", 1)
-    except KeyboardInterrupt:
-        status = 130
-    except MemoryError:
-        terminal.say("out of memory; close other programs, or lower batch_size, crop_px or prediction.tile_px")
-    if status == 130:
-        terminal.say("interrupted")
-    sys.exit(status)
+    sys.exit(terminal.run(app, sys.argv[1:]))
 
 
 def _print_scores(metrics: Mapping[str, Any], folder: Path) -> None:

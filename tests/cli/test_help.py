@@ -14,15 +14,31 @@ import ocuseg as package
 from ocuseg.networks import build_network
 from ocuseg.training.recipe import Recipe, load_recipe, recipe_names
 
-COMMANDS = ("check", "train", "evaluate", "predict", "export", "compare", "models", "recipes", "doctor", "demo")
+COMMANDS = (
+    "check", "train", "evaluate", "predict", "export", "compare", "models", "recipes", "cache", "doctor", "demo",
+)  # fmt: skip
 OPTIONS = {
     "check": ("--recipe", "--set", "--json"),
-    "train": ("--recipe", "--out", "--set", "--resume", "--from", "--device"),
-    "evaluate": ("--split", "--out", "--recipe", "--set", "--region", "--runtime", "--flips", "--no-flips"),
-    "predict": ("--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--flips"),
-    "export": ("--out", "--data"),
+    "train": ("--recipe", "--out", "--set", "--resume", "--from", "--device", "--cache"),
+    "cache": ("--clear",),
+    "evaluate": (
+        "--split",
+        "--out",
+        "--recipe",
+        "--set",
+        "--region",
+        "--runtime",
+        "--precision",
+        "--flips",
+        "--no-flips",
+    ),
+    "predict": (
+        "--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--precision", "--flips",
+        "--again", "--engine", "--address", "--masks", "--chunk-images", "--worker-cpus", "--retry-failed",
+    ),
+    "export": ("--out", "--data", "--int8"),
     "demo": ("--out",),
-}
+}  # fmt: skip
 HELP_SECONDS = 0.3
 
 
@@ -113,7 +129,18 @@ def test_models_and_doctor_answer(ocuseg) -> None:
     assert ocuseg("models").status == 0
     doctor = ocuseg("doctor")
     assert doctor.status == 0
-    assert {"python", "onnxruntime", "training", "prediction"} <= {line.split()[0] for line in doctor.out.splitlines()}
+    said = {line.split()[0]: line.split(maxsplit=1)[1] for line in doctor.out.splitlines()}
+    assert {"python", "onnxruntime", "processor_features", "usable_cores", "gpu", "faster_with"} <= set(said)
+    assert said["prediction"].startswith("onnxruntime fp32: ")
+    assert re.match(r"(fp32|bf16) on (cpu|cuda): ", said["training"])
+
+
+@pytest.mark.parametrize("command", ["predict bundle data/test/images --out new", "evaluate bundle data --out new"])
+def test_what_computes_is_said_first(command: str, ocuseg, world) -> None:
+    first = ocuseg(command).err.splitlines()[0]
+    assert re.fullmatch(r"runtime onnxruntime fp32, threads \d+: .+", first)
+    refused = ocuseg(f"{command} --precision bf16")
+    assert (refused.status, "nothing that is installed computes in bf16 here" in refused.err) == (2, True)
 
 
 def test_compare_prints_a_table(ocuseg, world) -> None:

@@ -46,6 +46,11 @@ def base_program() -> Program:
     return run
 
 
+def _complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What was said on stderr, but for the line on what computes."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("runtime onnxruntime fp32, threads ")]
+
+
 def _content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -65,8 +70,8 @@ def test_evaluate_gives_the_same_scores(
 ) -> None:
     full = program("evaluate", trained.bundle, drawn, "--out", tmp_path / "full")
     base = base_program("evaluate", trained.bundle, drawn, "--out", tmp_path / "base")
-    assert (full.returncode, full.stderr) == (0, "")
-    assert (base.returncode, base.stderr) == (0, "")
+    assert (full.returncode, _complaints(full)) == (0, [])
+    assert (base.returncode, _complaints(base)) == (0, [])
     assert "vessel" in base.stdout
     assert base.stdout.replace(str(tmp_path / "base"), "") == full.stdout.replace(str(tmp_path / "full"), "")
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("full", "base")]
@@ -81,7 +86,7 @@ def test_predict_gives_the_same_masks(
     images = drawn / "test" / "images"
     for run, name in ((program, "full"), (base_program, "base")):
         done = run("predict", trained.bundle, images, "--out", tmp_path / name, "--overlay", "--probabilities")
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, _complaints(done)) == (0, [])
         assert done.stdout == f"wrote 3 masks and areas.csv to {tmp_path / name}\n"
     base = _content(tmp_path / "base")
     assert base == _content(tmp_path / "full")

@@ -101,6 +101,18 @@ class TestFromFolderToMasks:
         assert vessel["dice"]["pooled"] == pytest.approx(float(dice(counts_of(total))[1]), abs=1e-6)
         assert vessel["dice"]["pooled"] > guess_dice(_vessel_share(drawn, "test")) + 0.25
 
+    def test_in_int8_it_predicts_nearly_the_same(self, trained: Run, drawn: Path, tmp_path: Path) -> None:
+        small = ocuseg.export(trained, out=tmp_path / "int8", int8=True)
+        assert small.info.precision == "int8"
+        assert small.info.quantisation is not None
+        assert small.info.quantisation["calibration_images"] == 8
+        assert small.onnx_path.stat().st_size < 0.6 * (trained.bundle / "model.onnx").stat().st_size
+        image = next((drawn / "test" / "images").iterdir())
+        before, after = (ocuseg.load(model, runtime="onnxruntime")(image) for model in (trained, small))
+        assert before.mask.any()
+        assert np.mean(before.mask != after.mask) < 0.01
+        assert 0 < np.abs(before.probabilities - after.probabilities).max() < 0.2
+
     def test_the_history_is_complete(self, trained: Run) -> None:
         with (trained.folder / "history.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ocuseg.commands.about import doctor, models, recipes
-from ocuseg.commands.making import check, export, train
-from ocuseg.commands.using import compare, evaluate, evaluation_folder, load, predict
+from ocuseg.commands.collecting import predict_collection
+from ocuseg.commands.making import cache, check, export, train
+from ocuseg.commands.using import compare, evaluate, evaluation_folder, load, predict, predict_each
 
 __all__ = [
+    "cache",
     "check",
     "compare",
     "doctor",
@@ -16,6 +18,8 @@ __all__ = [
     "load",
     "models",
     "predict",
+    "predict_collection",
+    "predict_each",
     "recipes",
     "train",
 ]

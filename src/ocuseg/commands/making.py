@@ -1,14 +1,16 @@
-"""The commands of the making half: check, train, export."""
+"""The commands of the making half: check, train, export, cache."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
 from ocuseg.commands.folding import check_run, resume_folds, start_folds
-from ocuseg.commands.opening import Progress, check_data, index_data, open_bundle, require_sound
+from ocuseg.commands.opening import Progress, check_data, checking_bar, index_data, open_bundle, require_sound
 from ocuseg.errors import DeadNetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
 
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
+    from ocuseg.training.cache import CacheContents
     from ocuseg.training.recipe import Recipe
     from ocuseg.training.run import Run
 
-__all__ = ["check", "export", "train"]
+__all__ = ["cache", "check", "export", "train"]
 
 
 def check(
@@ -52,6 +55,11 @@ def train(
     folds: int | None = None,
     device: str = "auto",
     callbacks: Sequence[Callback] = (),
+    cache: str | Path = "on",
+    devices: int = 1,
+    num_nodes: int = 1,
+    node_rank: int = 0,
+    main_address: str | None = None,
     progress: bool = False,
 ) -> Run:
     """Return a finished run: checked data, a trained network, its threshold chosen on validation, a bundle.
@@ -59,18 +67,52 @@ def train(
     `recipe` is the name of a shipped recipe (default `retina-unet256`), a YAML file, or a mapping; `overrides` are
     `key=value`. `out` is the run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder
     to go on with; `data` is then known. `start_from` is a shipped model, run or bundle whose weights come first.
-    `callbacks` are Lightning callbacks of your own, copied for each fold. `progress` shows a bar.
+    `callbacks` are Lightning callbacks of your own, copied for each fold. Decoded images are kept for the next run in
+    the user's cache folder (`cache="on"`), in another folder, or nowhere (`"off"`). `progress` shows bars.
 
     With `folds`, a cross-validation by group over the images of all splits: the run has a run in each of its `folds`,
     out-of-fold `scores`, and for a bundle the ensemble of the folds' networks.
+
+    `devices` processes train together, each on a GPU or on its share of the cores and with a batch of its own; on each
+    of `num_nodes` machines, which are told their `node_rank` from 0 and the `main_address` HOST:PORT of the first.
+    Under torchrun, its processes do. The first does all but the training alone; in the others, the run's `leads` is
+    False.
 
     Raises CheckError where the check finds errors, RecipeError, ResumeError, LossError, OutputError, and
     DeadNetworkError, with the run complete, where a network learnt nothing.
     """
     _require_torch()
+    from ocuseg.training.assembly import assembled
+
+    with assembled(device, devices, num_nodes=num_nodes, node_rank=node_rank, main_address=main_address) as team:
+        if not team.leads:
+            from ocuseg.training.helper import follow
+            from ocuseg.training.run import Run
+
+            return Run(Path(follow(team)), leads=False)
+        team.require_portable(callbacks)
+        options = FitOptions(team, device, tuple(callbacks), progress=progress)
+        run = _train(data, recipe, out, overrides, resume, start_from, folds, cache, options)
+        team.dismiss(str(run))
+        return run
+
+
+def _train(
+    data: str | Path | None,
+    recipe: str | Path | Mapping[str, Any] | Recipe | None,
+    out: str | Path | None,
+    overrides: Sequence[str],
+    resume: str | Path | None,
+    start_from: str | Path | None,
+    folds: int | None,
+    cache: str | Path,
+    options: FitOptions,
+) -> Run:
+    """Return a finished run, as the one process, or the leader of several; arguments are those of `train`."""
     from ocuseg.evaluation.judgement import DEAD_REMEDY
     from ocuseg.machine import describe_machine
     from ocuseg.networks import resolve_network
+    from ocuseg.training.cache import open_cache
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
     from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
@@ -89,26 +131,30 @@ def train(
     if data is None:
         raise UsageError("no data were given; name a folder of images and masks or a split file")
     resolve_network(settings.network)
-    options = FitOptions(device, tuple(callbacks), progress)
+    options = replace(options, cache=open_cache(cache, data))
     if resume is not None:
         if run.folds:
             return resume_folds(run, data, options)
         run.clear_temporaries()
         start = read_start(run.folder)
-        checked = check_run(run, data)
+        checked = check_run(run, data, bar=options.progress)
         require_same_data(run, checked)
     else:
         start = None if start_from is None else bundle_start(open_bundle(start_from))
         folder = Path(out) if out is not None else new_run_folder(settings.name)
         if folds is not None:
             return start_folds(data, folds, settings, folder, start, options)
-        checked = check_data(index_data(data, settings), settings)
+        with checking_bar(options.progress) as bar:
+            checked = check_data(index_data(data, settings), settings, progress=bar)
         require_sound(checked)
         tell_check(checked)
         warn_of_seen(start, checked, checked.index.of_split("test"), "the scores on test would be no test for them")
-    prepared = prepare(checked, settings, start=start, resume=resume is not None, device=device)
+    prepared = prepare(checked, settings, start=start, resume=resume is not None, device=options.device)
     if resume is None:
-        run = start_run(folder, settings, checked, data=data, environment=describe_machine(), start=prepared.start)
+        run = start_run(
+            folder, settings, checked,
+            data=data, environment=describe_machine(), start=prepared.start, processes=options.team.size,
+        )  # fmt: skip
     with resumable(run):
         dead = fit_run(
             run, prepared, checked, options, resume=resume is not None, made=None if resume is not None else run.folder
@@ -118,16 +164,18 @@ def train(
     return run
 
 
-def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = None) -> Bundle:
-    """Return the bundle of a run's best epoch so far, written to `out`.
+def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> Bundle:
+    """Return the bundle of a run's best epoch so far, written to `out`; with `int8` its convolutions are quantised.
 
     The run's data are needed again, for the threshold and the comparison with PyTorch; `data` says where they are if
-    they have moved. Raises ModelError where the run has no checkpoint yet, ResumeError where the data are others.
+    they have moved. Raises ModelError where the run has no checkpoint yet or int8 costs too much Dice, ResumeError
+    where the data are others.
     """
     _require_torch()
     from ocuseg.bundle import require_replaceable
     from ocuseg.training.completion import complete_run
     from ocuseg.training.fit import load_fitted
+    from ocuseg.training.quantisation import quantise_bundle
     from ocuseg.training.run import find_run, require_same_data
     from ocuseg.training.start import read_origin
 
@@ -139,12 +187,29 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
     settings = found.recipe
     checked = check_run(found, found.data if data is None else data)
     require_same_data(found, checked)
-    return complete_run(fitted, settings, checked, Path(out), read_origin(found.folder)).bundle
+    origin = read_origin(found.folder)
+    if not int8:
+        return complete_run(fitted, settings, checked, Path(out), origin, found.processes).bundle
+    with tempfile.TemporaryDirectory() as scratch:
+        in_fp32 = complete_run(fitted, settings, checked, Path(scratch) / "bundle", origin, found.processes).bundle
+        train, val = (checked.index.of_split(split) for split in ("train", "val"))
+        return quantise_bundle(in_fp32, Path(out), calibration=train, validation=val, encoding=fitted.encoding)
+
+
+def cache(folder: str | Path | None = None, *, clear: bool = False) -> CacheContents:
+    """Return what is kept of decoded images in a folder, by default the user's own cache; `clear` deletes it.
+
+    Nothing else in the folder is touched. Raises OutputError where a file cannot be deleted.
+    """
+    from ocuseg.training.cache import cache_folder, empty_cache
+
+    return empty_cache(cache_folder() if folder is None else Path(folder), clear=clear)
 
 
 def _require_torch() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "pytorch_lightning", "monai", "onnxscript") if find_spec(name) is None]
+    needed = ("torch", "pytorch_lightning", "monai", "onnxscript", "platformdirs")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise UsageError(f"training needs {', '.join(missing)}; pip install 'ocuseg[train]'")

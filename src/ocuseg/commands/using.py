@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ocuseg.prediction.results import FileOutcome
     from ocuseg.training.recipe import Recipe
 
-__all__ = ["compare", "evaluate", "evaluation_folder", "load", "predict"]
+__all__ = ["compare", "evaluate", "evaluation_folder", "load", "predict", "predict_each"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -40,6 +41,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     region: Literal["field_of_view", "image"] = "field_of_view",
     runtime: str = "auto",
+    precision: str = "auto",
     flips: bool | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -58,7 +60,6 @@ def evaluate(
     from ocuseg.training.recipe import load_recipe
 
     bundle = open_bundle(model)
-    predictor = open_predictor(bundle, runtime, flips=flips)
     settings = load_recipe(bundle.info.trained_on.get("data_settings", {}) if recipe is None else recipe, overrides)
     index = index_data(data, settings)
     wanted = parse_split(split) or split
@@ -72,6 +73,9 @@ def evaluate(
         raise UsageError(f"{data}: has no split {split!r}; it has {held}")
     folder = evaluation_folder(model, wanted) if out is None else Path(out)
     require_replaceable(folder)
+    images = len(index.of_split(wanted))
+    predictor = open_predictor(bundle, runtime, flips=flips, precision=precision, images=images)
+    _tell_runtime(predictor)
     checked = check_data(
         replace(index, records=index.of_split(wanted)),
         settings,
@@ -132,34 +136,70 @@ def predict(
     overlay: bool = False,
     threshold: float | None = None,
     runtime: str = "auto",
+    precision: str = "auto",
     flips: bool | None = None,
+    again: bool = False,
     progress: Progress | None = None,
 ) -> list[FileOutcome]:
     """Return what became of each image: its mask in `out`, at its own size, or the error that prevented it.
 
     `images` are files and folders. `areas.csv` has the pixels and shares of each class, as `areas` of an outcome. With
-    `probabilities` and `overlay` these are written too. Raises UsageError where a path does not exist, OutputError
-    where `out` cannot be written or holds what `predict` did not write.
+    `probabilities` and `overlay` these are written too. What an earlier run has done is not done again, unless with
+    `again`, and comes first. Raises UsageError where a path does not exist, OutputError where `out` cannot be written
+    or holds what `predict` did not write.
     """
+    return list(
+        predict_each(
+            model, images,
+            out=out, probabilities=probabilities, overlay=overlay, threshold=threshold, runtime=runtime,
+            precision=precision, flips=flips, again=again, progress=progress,
+        )
+    )  # fmt: skip
+
+
+def predict_each(
+    model: Model,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    probabilities: bool | Literal["png", "npz"] = False,
+    overlay: bool = False,
+    threshold: float | None = None,
+    runtime: str = "auto",
+    precision: str = "auto",
+    flips: bool | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[FileOutcome]:
+    """Return an iterator over the outcomes of `predict`, which does the work as it goes and holds none of them."""
     from ocuseg.index import find_images
     from ocuseg.prediction import open_predictor
     from ocuseg.prediction.results import predict_files
 
-    paths = find_images([images] if isinstance(images, str | Path) else images)
-    predictor = open_predictor(open_bundle(model), runtime, flips=flips, threshold=threshold)
-    outcomes = []
-    for outcome in predict_files(predictor, paths, out, probabilities=probabilities, overlay=overlay):
-        outcomes.append(outcome)
-        if progress is not None:
-            progress(len(outcomes), len(paths))
-    return outcomes
+    given = [images] if isinstance(images, str | Path) else images
+    for remote in (one for one in given if "://" in str(one)):
+        raise UsageError(f"{remote}: is not on this machine; add --engine ray, or use predict_collection")
+    paths = find_images(given)
+    bundle = open_bundle(model)
+    predictor = open_predictor(
+        bundle, runtime, flips=flips, threshold=threshold, precision=precision, images=len(paths)
+    )
+    _tell_runtime(predictor)
+    outcomes = predict_files(
+        predictor, paths, out, probabilities=probabilities, overlay=overlay, model=bundle.digest, again=again
+    )
+    with contextlib.closing(outcomes):
+        for count, outcome in enumerate(outcomes, start=1):
+            yield outcome
+            if progress is not None:
+                progress(count, len(paths))
 
 
-def load(model: Model, *, runtime: str = "auto", flips: bool | None = None) -> Predictor:
+def load(model: Model, *, runtime: str = "auto", precision: str = "auto", flips: bool | None = None) -> Predictor:
     """Return the Predictor of a shipped model, a run or a bundle: a function from an image to a mask."""
     from ocuseg.prediction import open_predictor
 
-    return open_predictor(open_bundle(model), runtime, flips=flips)
+    return open_predictor(open_bundle(model), runtime, flips=flips, precision=precision)
 
 
 def compare(first: str | Path, second: str | Path) -> Comparison:
@@ -167,6 +207,13 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
     from ocuseg.evaluation.comparison import compare
 
     return compare(first, second)
+
+
+def _tell_runtime(predictor: Predictor) -> None:
+    """Say what computes, on how many threads, and why."""
+    network: Any = predictor.network
+    if hasattr(network, "reason"):
+        _log.info("runtime %s, threads %d: %s", network.name, network.threads, network.reason)
 
 
 def _learnt_encoding(bundle: Bundle, settings: Recipe) -> MaskEncoding | None:
