@@ -1,7 +1,8 @@
-"""What holds for all tests: they compute the same numbers on every machine."""
+"""What holds for all tests: the same numbers on every machine, and nothing left in the folders of its user."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,15 @@ def _same_arithmetic_everywhere() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ocuseg.runtime.choice.cuda_gpu", _nothing)
         patch.setattr("ocuseg.runtime.choice.openvino_bf16", _nothing)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images are kept in a folder of the tests, also by the processes that they start."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv({"win32": "LOCALAPPDATA", "darwin": "HOME"}.get(sys.platform, "XDG_CACHE_HOME"), folder)
         yield
 
 

@@ -196,7 +196,10 @@ def _filled(command: Sequence[str], scratch: Path) -> list[str]:
 
 
 def _wait(process: subprocess.Popen[Any]) -> float | None:
-    """Wait for a process and return the peak of its resident memory in MB; None where the system does not tell."""
+    """Wait for a process and return the peak of its resident memory in MB; None where the system does not tell.
+
+    On Linux it is at least what this process holds when it starts the other, which is little.
+    """
     if not hasattr(os, "wait4"):
         process.wait()
         return None

@@ -359,7 +359,12 @@ _PLACES = [
     Case(
         "an unknown split", "evaluate bundle data --split tset --out new", ("no split 'tset'", "it has test"), status=2
     ),
-    Case("an unknown command", "chekc data", ("no such command 'chekc'. Did you mean 'check'? see 'ocuseg",), status=2),
+    Case(
+        "an unknown command",
+        "evalaute data",
+        ("no such command 'evalaute'. Did you mean 'evaluate'? see 'ocuseg",),
+        status=2,
+    ),
     Case("an unknown option", "check data --jsno x", ("no such option: --jsno", "see 'ocuseg check --help'"), status=2),
     Case("an unknown word", "evaluate bundle data --region eye", ("'--region'", "'eye' is not one of"), status=2),
     Case("an unknown device", "train data --device tpu --out new", ("device 'tpu' is unknown; give auto",), status=2),
@@ -753,4 +758,5 @@ def _complaints(case: Case, answer) -> list[str]:
         "runtime ",
         "ocuseg: dead: ",
     )  # of the log, before the command came to the fault
-    return findings + [line for line in answer.err.splitlines() if not line.startswith(notices)]
+    said = [line for line in answer.err.splitlines() if not line.startswith(notices)]
+    return findings + [line for line in said if "were decoded before" not in line]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -112,8 +113,20 @@ def test_a_process_is_timed_from_outside_with_its_peak_memory(tmp_path: Path) ->
         time.sleep(0.3)
         line.answer({"own_s": 1.0, "out": sys.argv[3]})
     """
-    outcomes, _ = _take([("A", (*_script(tmp_path, "A", body), "{out}"))], steady=False, warm_up=False)
-    first, second = outcomes["A"].turns
+    # In a process of its own: Linux counts, in the peak of a new process, what the one that starts it holds.
+    harness = """
+        import json, os, sys
+        from turns import Contender, take_turns
+        limits = {"turn_limit_s": 60.0, "row_limit_s": 60.0}
+        outcomes = take_turns(
+            [Contender("A", (*sys.argv[1:], "{out}"))],
+            steady=False, rounds=2, warm_up=False, environment=os.environ, say=lambda _: None, **limits,
+        )
+        print(json.dumps(outcomes["A"].turns))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(harness), *_script(tmp_path, "A", body)]
+    environment = os.environ | {"PYTHONPATH": str(PEERS)}
+    first, second = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
     assert first["wall_s"] >= 0.3
     assert first["own_s"] == 1.0
     assert first["out"] != second["out"], "each turn has a fresh place to write to"

@@ -91,9 +91,9 @@ class TestDrawFundus:
     def test_it_is_fast(self):
         seconds = []
         for seed in range(5):
-            start = time.perf_counter()
+            start = time.process_time()  # of this process, whatever else the machine does
             draw_fundus(seed)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         assert min(seconds) < 0.15
 
 

@@ -25,7 +25,7 @@ def doctor() -> dict[str, str]:
         | {"processor_features": _features(), "gpu": _gpu()}
         | {name: version or "not installed" for name, version in packages.items()}
         | {"training": training, "prediction": f"{runtime.name}: {runtime.reason}"}
-        | {"faster_with": "; ".join(faster_if_installed()) or "nothing that is known to us and not installed"}
+        | {"faster_with": "; ".join(faster_if_installed()) or "nothing else; what is known to be faster is installed"}
     )
 
 
