@@ -18,7 +18,7 @@ $(VENV)/.train: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(PIP) install -c constraints.txt -e '.[train,dev,ray]'
+	$(PIP) install -c constraints.txt -e '.[train,dev,openvino,ray]'
 	touch $@
 
 demo: $(VENV)/.train          ## the whole job; DATA=folder does it on your own images
@@ -49,11 +49,7 @@ ROWS      ?=
 ROUNDS    ?=
 BENCH     ?=
 
-$(VENV)/.bench: $(VENV)/.dev
-	$(PIP) install -c constraints.txt -e '.[train,dev,openvino]'
-	touch $@
-
-bench: $(VENV)/.bench         ## this project and its peers, timed in turns; ROWS=train-unet,cold-start chooses
+bench: $(VENV)/.dev           ## this project and its peers, timed in turns; ROWS=train-unet,cold-start chooses
 	$(BIN)/python benchmarks/peers/run.py --peers $(PEERS_VENV) \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
