@@ -18,6 +18,7 @@ __all__ = [
     "describe_machine",
     "has_nvidia_driver",
     "is_installed",
+    "package_version",
     "package_versions",
     "processor_features",
     "usable_cores",
@@ -47,13 +48,15 @@ _BF16 = ("AMX-BF16", "AVX512-BF16", "Arm-BF16")
 
 def package_versions() -> dict[str, str | None]:
     """Return the version of each package that matters to a result, None where it is not installed."""
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    return {package: package_version(package) for package in _PACKAGES}
+
+
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package, None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def is_installed(module: str) -> bool:

@@ -127,7 +127,8 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_run_that_does(
     lines = error.splitlines()
     assert lines[-2:] == [f"go on with: ocuseg train --resume {run}", "ocuseg: interrupted"]
     ours = ("layout: ", "note: ", "run ", "precision ", "unet-small,", "epoch ")
-    assert [line for line in lines[:-2] if not line.startswith(ours)] == []
+    said = [line for line in lines[:-2] if not line.startswith(ours)]
+    assert [line for line in said if "images were decoded before" not in line] == []
     done = len(Run(run).history)
     assert 1 <= done < 500
     assert (run / "curves.png").is_file()

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from ocuseg.errors import DataError, ImageError, OutputError, UsageError
 from ocuseg.files import hash_bytes, make_folder
 from ocuseg.images import HeldImage, ImageRows, open_rows
+from ocuseg.machine import package_version
 from ocuseg.prediction.journal import Journal
 from ocuseg.prediction.plans import Plan, Plans, require_predicted
 from ocuseg.prediction.predictor import Predictor, Result
@@ -111,7 +111,7 @@ def _settings(predictor: Predictor, model: str, kind: str | None, overlay: bool)
     """All that a result depends on but the image."""
     return json.dumps(
         [
-            metadata.version("ocuseg"),
+            package_version("ocuseg"),
             model,
             getattr(predictor.network, "name", None),
             predictor.threshold,

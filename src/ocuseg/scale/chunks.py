@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ocuseg.errors import ImageError, ModelError, OutputError
 from ocuseg.files import hash_file
 from ocuseg.images import read_header
+from ocuseg.machine import package_version
 from ocuseg.prediction import open_predictor
 from ocuseg.prediction.results import predict_files
 from ocuseg.scale.collection import Chunk
@@ -56,7 +56,7 @@ class ChunkWorker:
     def __init__(
         self, job: Job, bundle: Mapping[str, bytes], out: str, *, threads: int, asked_by: str | None = None
     ) -> None:
-        own = version("ocuseg")
+        own = package_version("ocuseg")
         if asked_by not in (None, own):
             raise ModelError(f"a worker has ocuseg {own}, the command {asked_by}; install one version everywhere")
         self.job = job

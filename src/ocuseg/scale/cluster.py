@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from ocuseg.errors import OcusegError, OutputError, UsageError
-from ocuseg.machine import usable_cores
+from ocuseg.machine import package_version, usable_cores
 from ocuseg.scale.chunks import ChunkResult, ChunkWorker
 from ocuseg.scale.collection import Chunk
 from ocuseg.scale.job import Job
@@ -43,7 +42,7 @@ def run_chunks(
 
     with _cluster(ray, address, sum(map(len, bundle.values()))):
         workers, share_of_gpu = _workers(ray, worker_cpus, job.runtime)
-        arguments = ray.put((job, dict(bundle), out, worker_cpus, version("ocuseg")))
+        arguments = ray.put((job, dict(bundle), out, worker_cpus, package_version("ocuseg")))
         items = [{"number": chunk.number, "images": list(chunk.images)} for chunk in chunks]
         done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             _Worker,
