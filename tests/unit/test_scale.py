@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -411,6 +412,26 @@ class TestWhole:
         out.write("rows/copy.parquet", out.read("rows/00000000.parquet"))
         with pytest.raises(OutputError, match="holds 4 rows for 2 images"):
             scale.predict_collection(bundle, [f"{place}/images"], f"{place}/out", runtime="onnxruntime")
+
+    def test_lost_workers_are_counted(
+        self,
+        begun: list[int],
+        bundle: Any,
+        place: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        caplog.set_level(logging.INFO, "ocuseg")
+        here = predicting.run_chunks
+
+        def with_a_loss(*arguments: Any, **options: Any) -> Iterator[chunks.ChunkResult]:
+            for result in here(*arguments, **options):
+                yield replace(result, lost=2 if result.number == 1 else 0)
+
+        monkeypatch.setattr(predicting, "run_chunks", with_a_loss)
+        _pictures(place, 6)
+        scale.predict_collection(bundle, [f"{place}/images"], f"{place}/out", runtime="onnxruntime", chunk_images=2)
+        assert caplog.messages[-1:] == ["1 chunk had to be begun again after a worker was lost"]
 
     def test_workers_that_write_elsewhere_are_noticed(
         self, bundle: Any, place: str, monkeypatch: pytest.MonkeyPatch
