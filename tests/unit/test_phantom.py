@@ -13,7 +13,19 @@ from ocuseg.classes import read_classes
 from ocuseg.errors import UsageError
 from ocuseg.field_of_view import estimate_field_of_view
 from ocuseg.index import build_index
-from ocuseg.phantom import draw_eye, draw_fundus, eye_classes, write_eye_set, write_fundus_set
+from ocuseg.phantom import (
+    draw_eye,
+    draw_fundus,
+    draw_retro,
+    draw_surgery,
+    eye_classes,
+    retro_classes,
+    surgery_classes,
+    write_eye_set,
+    write_fundus_set,
+    write_retro_set,
+    write_surgery_set,
+)
 from ocuseg.phantom.texture import smooth_noise, soft_inside, stroke
 from ocuseg.phantom.tree import draw_anatomy, grow_vessels
 
@@ -204,14 +216,26 @@ class TestSets:
         with Image.open(root / "training" / "field_of_view" / "img_0001.png") as field_of_view:
             np.testing.assert_array_equal(np.asarray(field_of_view) > 0, drawn.field_of_view)
 
-    def test_eye_set_is_the_cataract_layout(self, tmp_path):
-        root = write_eye_set(tmp_path / "set", self.counts, size=48)
+    @pytest.mark.parametrize(
+        ("write", "draw", "classes"),
+        [
+            (write_eye_set, draw_eye, eye_classes),
+            (write_surgery_set, draw_surgery, surgery_classes),
+            (write_retro_set, draw_retro, retro_classes),
+        ],
+    )
+    def test_eye_sets_are_the_cataract_layout(self, write, draw, classes, tmp_path):
+        root = write(tmp_path / "set", self.counts, size=(48, 64))
         index = build_index(root)
         assert index.layout == "cataract"
         assert {split: len(index.of_split(split)) for split in self.counts} == self.counts
         assert not [finding for finding in index.findings if finding.level == "error"]
         assert (root / "val" / "masks" / "mask4.png").is_file()
-        assert read_classes(root / "classes.yaml").names == eye_classes().names
+        assert read_classes(root / "classes.yaml").names == classes().names
+        with Image.open(root / "train" / "images" / "image2.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), draw(2, (48, 64)).image)
+        with Image.open(root / "train" / "masks" / "mask2.png") as mask:
+            np.testing.assert_array_equal(np.asarray(mask), draw(2, (48, 64)).mask)
 
     def test_no_picture_is_drawn_twice(self, tmp_path):
         first = write_fundus_set(tmp_path / "a", self.counts, seed=0, size=32)
@@ -225,7 +249,7 @@ class TestSets:
             write_fundus_set(tmp_path / "set", counts)
 
 
-@pytest.mark.parametrize("write", [write_fundus_set, write_eye_set])
+@pytest.mark.parametrize("write", [write_fundus_set, write_eye_set, write_surgery_set, write_retro_set])
 def test_the_table_of_classes_comes_last_and_so_says_that_a_set_is_whole(write, tmp_path):
     def stop(done: int, total: int) -> None:
         if done == 2:

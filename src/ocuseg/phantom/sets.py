@@ -16,9 +16,11 @@ from ocuseg.files import make_folder, write_text, written_whole
 from ocuseg.images import write_image, write_mask
 from ocuseg.phantom.eye import draw_eye, eye_classes
 from ocuseg.phantom.fundus import draw_fundus
+from ocuseg.phantom.lens import draw_retro, retro_classes
+from ocuseg.phantom.surgery import draw_surgery, surgery_classes
 from ocuseg.phantom.texture import Phantom
 
-__all__ = ["write_eye_set", "write_fundus_set"]
+__all__ = ["write_eye_set", "write_fundus_set", "write_retro_set", "write_surgery_set"]
 
 _COUNTS = MappingProxyType({"train": 40, "val": 8, "test": 12})
 _SEEDS_PER_SET = 1_000_000
@@ -61,9 +63,48 @@ def write_eye_set(
 
     Arguments and errors are those of `write_fundus_set`.
     """
+    return _write_cataract_layout(folder, draw_eye, eye_classes(), counts, seed, size, progress)
+
+
+def write_surgery_set(
+    folder: Path | str,
+    counts: Mapping[str, int] = _COUNTS,
+    seed: int = 0,
+    size: int | tuple[int, int] = (288, 384),
+    progress: Progress | None = None,
+) -> Path:
+    """Return `folder` filled with drawn frames of cataract surgery, laid out as by `write_eye_set`.
+
+    Arguments and errors are those of `write_fundus_set`.
+    """
+    return _write_cataract_layout(folder, draw_surgery, surgery_classes(), counts, seed, size, progress)
+
+
+def write_retro_set(
+    folder: Path | str,
+    counts: Mapping[str, int] = _COUNTS,
+    seed: int = 0,
+    size: int | tuple[int, int] = (256, 384),
+    progress: Progress | None = None,
+) -> Path:
+    """Return `folder` filled with drawn retro-illumination photographs of the lens, laid out as by `write_eye_set`.
+
+    Arguments and errors are those of `write_fundus_set`.
+    """
+    return _write_cataract_layout(folder, draw_retro, retro_classes(), counts, seed, size, progress)
+
+
+def _write_cataract_layout(
+    folder: Path | str,
+    draw: Callable[[int, int | tuple[int, int]], Phantom],
+    classes: Classes,
+    counts: Mapping[str, int],
+    seed: int,
+    size: int | tuple[int, int],
+    progress: Progress | None,
+) -> Path:
     root = make_folder(folder)
-    classes = eye_classes()
-    for number, split, drawn in _drawn(draw_eye, counts, seed, size, progress):
+    for number, split, drawn in _drawn(draw, counts, seed, size, progress):
         write_image(make_folder(root / split / "images") / f"image{number}.png", drawn.image)
         write_mask(make_folder(root / split / "masks") / f"mask{number}.png", drawn.mask, classes)
     _write_classes(root, classes)  # last: a folder with it was drawn to its end

@@ -83,9 +83,12 @@ def photograph(light: Floats, random: np.random.Generator, blur_px: float, noise
 
     seen = ndimage.gaussian_filter(light, (blur_px, blur_px, 0), truncate=3) if blur_px > 0.2 else light
     grain = random.standard_normal(light.shape, dtype=np.float32)
-    grain[1:] = 0.8 * grain[1:] + 0.45 * grain[:-1]  # neighbours share some of it, as after demosaicing
+    above = 0.45 * grain[:-1]  # neighbours share some of it, as after demosaicing
+    grain[1:] *= 0.8
+    grain[1:] += above
     grain *= np.sqrt(np.clip(seen, 0.02, 1)) * noise
-    return np.asarray(np.clip(np.rint(seen * 255 + grain), 0, 255), np.uint8)
+    grain += seen * 255
+    return np.asarray(np.clip(np.rint(grain, out=grain), 0, 255, out=grain), np.uint8)
 
 
 def _chunks(indices: NDArray[np.intp], length: int) -> list[NDArray[np.intp]]:
