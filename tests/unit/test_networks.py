@@ -91,6 +91,33 @@ class TestUNet256(NetworkContract):
         assert not torch.allclose(innermost[0], innermost[1])
 
 
+class TestWNet(NetworkContract):
+    settings: ClassVar = {"name": "wnet"}
+    default_parameters = 70_049
+
+    def test_the_first_network_says_what_it_found_while_training(self, network: Any) -> None:
+        images = images_of(2, 3, 31, 17)
+        assert isinstance(network(images), Tensor)
+        main, first = network.train()(images)
+        assert main.shape == first.shape == (2, 1, 31, 17)
+        assert not torch.allclose(main, first)
+
+    def test_the_second_sees_image_and_probabilities_of_the_first(self, network: Any) -> None:
+        images = images_of(1, 3, 16, 16)
+        second = build_network({"name": "unet", "in_channels": 4, "width": 9, "depth": 2, "upsampling": "bilinear"})
+        second.load_state_dict({n: each for n, each in network.state_dict().items() if not n.startswith("first.")})
+        with torch.no_grad():
+            chances = network.first(images).sigmoid()
+            assert torch.equal(network(images), second.eval()(torch.cat([images, chances], dim=1)))
+
+
+class TestWNetOfManyClasses(NetworkContract):
+    settings: ClassVar = {
+        "name": "wnet", "width": 8, "out_channels": 3, "in_channels": 2, "norm": "group", "attention": "scse",
+    }  # fmt: skip
+    default_parameters = 70_049
+
+
 class TestUNetWithGates(NetworkContract):
     settings: ClassVar = {"name": "unet-small", "width": 8, "attention": "gate", "norm": "group"}
     default_parameters = 482_737

@@ -96,6 +96,15 @@ def test_weights_of_a_bundle_serve_its_own_network_again(tmp_path: Path) -> None
     )
 
 
+def test_of_a_cascade_the_first_network_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    one, other = (build_network({"name": "wnet", "width": 4}) for _ in range(2))
+    save_file(one.state_dict(), path)
+    dropped = load_encoder_weights(other, path)
+    assert {name.partition(".")[0] for name in dropped} == {"first", "decoder", "head"}
+    assert all(torch.equal(value, other.encoder.state_dict()[name]) for name, value in one.encoder.state_dict().items())
+
+
 def test_old_files_without_batch_counts_are_taken(published: Weights, tmp_path: Path) -> None:
     old = {name: value for name, value in published.items() if "num_batches" not in name}
     network = _network(5)

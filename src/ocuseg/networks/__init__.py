@@ -16,6 +16,7 @@ from ocuseg.networks.network import SegmentationNetwork, WithoutPadding
 from ocuseg.networks.settings import NetworkSettings, read_settings, unknown
 from ocuseg.networks.unet import SmallUNetSettings, UNet, UNetSettings
 from ocuseg.networks.unet256 import UNet256, UNet256Settings
+from ocuseg.networks.wnet import WNet, WNetSettings
 
 __all__ = ["Ensemble", "SegmentationNetwork", "WithoutPadding", "build_network", "network_names", "resolve_network"]
 
@@ -23,6 +24,7 @@ _NETWORKS: dict[str, tuple[type[SegmentationNetwork], type[NetworkSettings]]] = 
     "unet": (UNet, UNetSettings),
     "unet-small": (UNet, SmallUNetSettings),
     "unet-256": (UNet256, UNet256Settings),
+    "wnet": (WNet, WNetSettings),
     "hrnet": (HRNet, HRNetSettings),
 }
 

@@ -23,7 +23,7 @@ _INNER = ("state_dict", "model", "model_state", "state_dict_ema", "model_ema")
 _NOT_ENCODER = (
     "incre_modules", "downsamp_modules", "final_layer", "classifier", "last_layer", "loss",
     "conv3x3_ocr", "ocr_gather_head", "ocr_distri_head", "aux_head", "cls_head", "decode_head", "auxiliary_head",
-    "decoder", "head", "auxiliary_heads", "fc",
+    "decoder", "head", "auxiliary_heads", "fc", "first",
 )  # fmt: skip
 _SHOWN = 8
 
