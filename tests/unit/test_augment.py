@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ocuseg.training.augment import Augmentation
 from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.terms import Pool
 
 COLOUR = ("brightness", "contrast", "gamma", "colour", "blur", "noise")
 GEOMETRY = ("flip_horizontal", "flip_vertical", "rotation_degrees", "scale", "shift", "elastic")
@@ -20,6 +21,13 @@ STRONG: dict[str, Any] = {
     "scale": (0.8, 1.25),
     "shift": 0.1,
     "elastic": 0.02,
+}
+ANOTHER_CAMERA: dict[str, Any] = {
+    "illumination": 0.5,
+    "tone": 1.0,
+    "blur": 0.5,
+    "blur_px": (1.0, 3.0),
+    **dict.fromkeys(("mix_colours", "channels", "resolution", "jpeg"), 0.7),
 }
 
 
@@ -160,8 +168,9 @@ def test_elastic_is_smooth_and_of_its_size() -> None:
     assert (views[:, 0].diff(dim=-1) >= -1e-4).all()  # nothing is folded
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
-    batch, augmentation = _batch(), _augmentation(**STRONG)
+@pytest.mark.parametrize("settings", [STRONG, {**STRONG, **ANOTHER_CAMERA}], ids=["strong", "another camera"])
+def test_the_seed_decides_and_nothing_else(settings: dict[str, Any]) -> None:
+    batch, augmentation = _batch(), _augmentation(**settings)
     first = augmentation(*batch, out_size=(32, 32), generator=5)
     torch.manual_seed(99)
     assert _all_equal(first, augmentation(*batch, out_size=(32, 32), generator=5))
@@ -199,7 +208,8 @@ def test_turning_one_change_off_leaves_the_others() -> None:
 def test_inputs_stay_as_they_are() -> None:
     batch = _batch()
     copies = tuple(each.clone() for each in batch)
-    for settings in (OFF, STRONG, {**OFF, "noise": 0.1}, {**OFF, "blur": 1.0}):
+    always = [{**OFF, name: 1.0} for name in ("blur", *ANOTHER_CAMERA) if name != "blur_px"]
+    for settings in (OFF, STRONG, {**OFF, "noise": 0.1}, *always):
         _augmentation(**settings)(*batch, out_size=(40, 48), generator=0)
         assert _all_equal(batch, copies)
 
@@ -272,7 +282,7 @@ def test_noise_is_up_to_its_deviation() -> None:
 
 
 def test_images_stay_between_zero_and_one() -> None:
-    views, ids, _ = _augmentation(**{**STRONG, "brightness": 1.0, "noise": 1.0})(
+    views, ids, _ = _augmentation(**{**STRONG, **ANOTHER_CAMERA, "brightness": 1.0, "noise": 1.0})(
         *_batch(samples=8), out_size=(40, 48), generator=0
     )
     assert views.min() >= 0
@@ -281,17 +291,36 @@ def test_images_stay_between_zero_and_one() -> None:
     assert ids.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("settings", [STRONG, {**STRONG, "noise": 0.0}, {"noise": 0.1}], ids=["all", "quiet", "noise"])
+@pytest.mark.parametrize(
+    "settings",
+    [STRONG, {**STRONG, "noise": 0.0}, {"noise": 0.1}, {**STRONG, **ANOTHER_CAMERA}],
+    ids=["all", "quiet", "noise", "another camera"],
+)
 def test_parts_of_a_batch_look_as_they_do_in_the_whole(settings: dict[str, Any]) -> None:
     batch = _batch(samples=6)
     whole = _augmentation(**settings)(*batch, out_size=(31, 37), generator=5)
-    parts = [
-        _augmentation(**settings)(
-            *(each[2 * part : 2 * part + 2] for each in batch), out_size=(31, 37), generator=5, part=(part, 3)
-        )
-        for part in range(3)
-    ]
-    for of_parts, of_whole in zip(zip(*parts, strict=True), whole, strict=True):
+
+    def parts(pool: Pool) -> list[tuple[Tensor, Tensor, Tensor]]:
+        return [
+            _augmentation(**settings)(
+                *(each[2 * part : 2 * part + 2] for each in batch),
+                out_size=(31, 37),
+                generator=5,
+                part=(part, 3),
+                pool=pool,
+            )
+            for part in range(3)
+        ]
+
+    given: list[Tensor] = []
+
+    def noted(sums: Tensor) -> Tensor:
+        given.append(sums)
+        return sums
+
+    parts(noted)
+    together = parts(lambda _: torch.stack(given).sum(dim=0))
+    for of_parts, of_whole in zip(zip(*together, strict=True), whole, strict=True):
         torch.testing.assert_close(torch.cat(of_parts), of_whole, rtol=0, atol=1e-6)
 
 

@@ -1,7 +1,8 @@
 """Losses: logits, target and what counts to one number; nothing outside of what counts matters.
 
 A loss is named (`bce_dice`) or a weighted sum of terms (`{bce: 1, dice: 0.5}`). Two classes have one logit and the
-terms bce, dice, focal, tversky, lovasz; more have one logit each and ce instead of bce. `auto` is bce_dice or ce_dice.
+terms bce, dice, focal, tversky, lovasz, cldice, skeleton_recall; more have one logit each and ce instead of bce. `auto`
+is bce_dice or ce_dice.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ LOSSES: dict[str, dict[str, float]] = {
     "focal_dice": {"focal": 1.0, "dice": 1.0},
     "bce_lovasz": {"bce": 1.0, "lovasz": 1.0},
     "ce_lovasz": {"ce": 1.0, "lovasz": 1.0},
+    "bce_dice_cldice": {"bce": 1.0, "dice": 1.0, "cldice": 1.0},
+    "ce_dice_cldice": {"ce": 1.0, "dice": 1.0, "cldice": 1.0},
+    "bce_dice_skeleton_recall": {"bce": 1.0, "dice": 1.0, "skeleton_recall": 1.0},
+    "ce_dice_skeleton_recall": {"ce": 1.0, "dice": 1.0, "skeleton_recall": 1.0},
 }
 
 
@@ -54,7 +59,7 @@ class SegmentationLoss:
         `logits` are (N, C, H, W), or a sequence of such (deep supervision, the main ones first), of which the
         weighted mean is taken. `target` (N, H, W) holds class ids; `weight` (N, H, W), float or bool, is 0 where a
         pixel does not count (outside the field of view, the ignored id). The terms over pixels weigh each by it, the
-        terms over regions (dice, tversky, lovasz) count what is above 0. With a `pool` it is the loss of all batches
+        terms over regions (all the others) count what is above 0. With a `pool` it is the loss of all batches
         together, but for lovasz, which cannot be made of sums: that is the mean of the batches'.
         Raises ValueError where a counted pixel holds an id that the network has no class for.
         """

@@ -93,7 +93,12 @@ class SegmentationModule(pl.LightningModule):
         self._seed(seed)
         with self._full_precision():
             views = self.augmentation(
-                batch["images"], batch["target"], batch["counted"], out_size=self.out_size, part=self.team.part
+                batch["images"],
+                batch["target"],
+                batch["counted"],
+                out_size=self.out_size,
+                part=self.team.part,
+                pool=self.team.total,
             )
         if not self.team.leads:
             self._seed(_mix(seed, self.team.rank, 0))  # for dropout, which is to differ among the processes

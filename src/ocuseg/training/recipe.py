@@ -79,7 +79,14 @@ class AugmentationSettings(_Settings):
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.2
     colour: Annotated[float, Field(ge=0, le=1)] = 0.1
     blur: Annotated[float, Field(ge=0, le=1)] = 0.1
+    blur_px: _Range = (0.5, 1.5)
     noise: Annotated[float, Field(ge=0, le=1)] = 0.02
+    illumination: Annotated[float, Field(ge=0, le=2)] = 0.0
+    tone: Annotated[float, Field(ge=0, le=4)] = 0.0
+    mix_colours: Annotated[float, Field(ge=0, le=1)] = 0.0
+    channels: Annotated[float, Field(ge=0, le=1)] = 0.0
+    resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
+    jpeg: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class PredictionSettings(_Settings):
@@ -111,6 +118,7 @@ class Recipe(_Settings):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     prediction: PredictionSettings = PredictionSettings()
+    measures: list[Literal["vessels"]] = Field(default_factory=list)
     network: dict[str, Any] = Field(default_factory=lambda: {"name": "unet-small"})
 
     # the objective
@@ -148,6 +156,7 @@ class Recipe(_Settings):
     keep_every: _Positive | None = None
     sample_pictures: Annotated[int, Field(ge=0)] = 0
     tensorboard: bool = True
+    calibrate: bool = False
     seed: int = 0
 
     @model_validator(mode="before")
@@ -166,6 +175,9 @@ class Recipe(_Settings):
         low, high = self.augmentation.scale
         if not 0 < low <= high:
             raise ValueError("'augmentation.scale' is a range of factors such as [0.8, 1.25]")
+        low, high = self.augmentation.blur_px
+        if not 0 < low <= high <= 10:
+            raise ValueError("'augmentation.blur_px' is a range above 0 and up to 10, such as [0.5, 1.5]")
         if min(self.split_ratios) < 0 or abs(sum(self.split_ratios) - 1) > 1e-6:
             raise ValueError("'split_ratios' are three shares (train, val, test) that add up to 1")
         if self.prediction.overlap_px * 2 > self.prediction.tile_px:

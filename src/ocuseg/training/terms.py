@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ocuseg.training.lovasz import lovasz_hinge, lovasz_softmax
+from ocuseg.training.skeletons import skeletons, soft_skeletons, tubes
 
 __all__ = ["TERMS", "Options", "Pixels", "Pool", "Term"]
 
@@ -94,6 +95,38 @@ def _tversky(options: Options) -> Term:
     return term
 
 
+def _cldice(options: Options) -> Term:
+    """Return 1 - centreline Dice, Shit et al. 2021, doi:10.1109/CVPR46437.2021.01629, over the whole batch.
+
+    The harmonic mean of two shares: of the prediction's soft centrelines in the truth, and of the truth's centrelines
+    in the prediction. The latter are exact, where the authors take soft ones: faster, and right for any width.
+    """
+
+    def term(pixels: Pixels) -> Tensor:
+        chances, truth = _regions(pixels, options)
+        line, true_line = soft_skeletons(chances, pixels.counted), skeletons(truth)
+        right, lines, met, true_lines = _pooled(pixels, line * truth, line, true_line * chances, true_line)
+        precision, sensitivity = (right + _SMOOTH) / (lines + _SMOOTH), (met + _SMOOTH) / (true_lines + _SMOOTH)
+        return (1 - 2 * precision * sensitivity / (precision + sensitivity)).mean()
+
+    return term
+
+
+def _skeleton_recall(options: Options) -> Term:
+    """Return 1 - skeleton recall, Kirchhoff et al. 2024, doi:10.1007/978-3-031-72980-5_13, over the whole batch.
+
+    The share of the tubes about the truth's centrelines that is found.
+    """
+
+    def term(pixels: Pixels) -> Tensor:
+        chances, truth = _regions(pixels, options)
+        tube = tubes(truth)
+        met, present = _pooled(pixels, tube * chances, tube)
+        return (1 - (met + _SMOOTH) / (present + _SMOOTH)).mean()
+
+    return term
+
+
 def _regions(pixels: Pixels, options: Options) -> tuple[Tensor, Tensor]:
     """Return probabilities and truth (N, C, H, W) of the foreground, 0 where nothing counts."""
     logits, first = pixels.logits, 0 if options.out_channels == 1 else 1
@@ -137,4 +170,6 @@ TERMS: dict[str, Callable[[Options], Term]] = {
     "focal": _focal,
     "tversky": _tversky,
     "lovasz": _lovasz,
+    "cldice": _cldice,
+    "skeleton_recall": _skeleton_recall,
 }
