@@ -61,7 +61,7 @@ logits.
 - The scores hold for images like those that it was trained and tested on. Another camera, population, field of view or
   image quality can lower them much: test the model on your own images with references first (`ocuseg evaluate`).
 - A pixel's probability is that of the network; it is calibrated only as far as the scores above say.
-- Images are brought to the size that the network needs; structures that vanish there are not found.
+- Images are brought to the size that the network needs; structures that vanish there are not found.{made_for}
 
 ## Licence
 
@@ -83,6 +83,7 @@ def model_card(info: Mapping[str, Any]) -> str:
         precision=_precision(info.get("quantisation")),
         threshold=_threshold(info, names),
         preprocessing=_lines(info["preprocessing"]),
+        made_for=_made_for(info.get("made_for")),
         licence=info["licence"] or "Not given: ask whoever made this model before using it.",
     )
 
@@ -103,6 +104,17 @@ def _precision(quantisation: Mapping[str, Any] | None) -> str:
     return (
         f"## Precision\n\nint8, calibrated on {quantisation['calibration_images']} training images. Dice, pooled, on "
         f"{quantisation['measured_on']}:\n\n| class | fp32 | int8 |\n|---|---|---|\n{rows}\n\n"
+    )
+
+
+def _made_for(ranges: Mapping[str, Any] | None) -> str:
+    """A line on the rule by which images are flagged, which older bundles lack."""
+    if ranges is None:
+        return ""
+    return (
+        "\n- An image is flagged as not what the model was made for where one of these lies beyond those of the "
+        f"training images, with a margin for other cameras: {', '.join(ranges)} (`made_for` in `bundle.json`). What is "
+        "not flagged may still be segmented badly."
     )
 
 

@@ -89,9 +89,19 @@ def show_check(checked: Any) -> None:
 
 
 def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[str, int]:
-    """Print the error of each image that was not predicted; return a line on all of them and how many these were."""
+    """Print what is wrong with each image; return a line on all of them and how many were not predicted.
+
+    An image that is not what the model was made for is said when it is predicted. Of one image alone the measures are
+    shown.
+    """
     done = before = failed = 0
+    outcome = None
     for outcome in outcomes:
+        if outcome.flags and not outcome.done_before:
+            say(
+                f"{outcome.image}: differs from the pictures that the model was made for ({', '.join(outcome.flags)}); "
+                "do not trust its mask unseen"
+            )
         if outcome.error is not None:
             failed += 1
             say(outcome.error)
@@ -99,6 +109,9 @@ def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[st
             before += 1
         else:
             done += 1
+    if outcome is not None and done + before == 1 and not failed:
+        for name, value in outcome.measures.items():
+            typer.echo(f"{name}: {'undefined' if value is None else format(value, '.4g')}")
     written = f"{done} mask{'' if done == 1 else 's'}" + (" and areas.csv" if done else "")
     ends = [f", {before} already done"] * bool(before) + [f", {failed} failed"] * bool(failed)
     return f"wrote {written} to {out}" + "".join(ends), failed

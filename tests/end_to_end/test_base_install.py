@@ -93,7 +93,7 @@ def test_predict_gives_the_same_masks(
     base, full = _content(tmp_path / "base"), _content(tmp_path / "full")
     assert base.pop("predicted.jsonl").count(b"\n") == full.pop("predicted.jsonl").count(b"\n") == 4  # in no order
     assert base == full
-    assert len(base) == 10  # three masks, overlays and probabilities, and the areas
+    assert len(base) == 11  # three masks, overlays and probabilities, the areas and the measures
     for path in images.iterdir():
         assert set(np.unique(np.array(Image.open(tmp_path / "base" / path.name)))) == {0, 1}
 

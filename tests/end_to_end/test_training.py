@@ -31,6 +31,7 @@ from ocuseg.index import build_index
 from ocuseg.metrics import confusion_matrix, counts_of, dice
 from ocuseg.phantom import write_fundus_set
 from ocuseg.training.callbacks import read_checkpoint
+from ocuseg.training.recipe import load_recipe, save_recipe
 from ocuseg.training.run import Run
 from ocuseg.training.start import Origin, read_origin
 
@@ -112,6 +113,20 @@ class TestFromFolderToMasks:
         assert before.mask.any()
         assert np.mean(before.mask != after.mask) < 0.01
         assert 0 < np.abs(before.probabilities - after.probabilities).max() < 0.2
+
+    def test_calibrated_its_probabilities_are_true_on_average(self, trained: Run, drawn: Path, tmp_path: Path) -> None:
+        copied = tmp_path / "run"
+        shutil.copytree(trained.folder, copied)
+        save_recipe(load_recipe(trained.recipe, ["calibrate=true"]), copied / "recipe.yaml")
+        mended = ocuseg.export(copied, out=tmp_path / "calibrated", data=drawn)
+        errors = [
+            ocuseg.evaluate(model, drawn, split="val", out=tmp_path / name).metrics["calibration"]["ece"]
+            for name, model in (("before", trained.bundle), ("after", mended.folder))
+        ]
+        assert errors[1] < 0.7 * errors[0]
+        said = mended.info.trained_on["calibration"]
+        assert said["chosen_on"] == "val"
+        assert said["error_before"] == pytest.approx(errors[0], abs=0.002)
 
     def test_the_history_is_complete(self, trained: Run) -> None:
         with (trained.folder / "history.csv").open(newline="") as file:

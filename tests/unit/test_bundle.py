@@ -12,6 +12,7 @@ import ocuseg.bundle
 import ocuseg.folders
 from ocuseg.bundle import BundleInfo, find_bundle, load_bundle, model_names, write_bundle
 from ocuseg.errors import ModelError, OutputError, UsageError
+from ocuseg.prediction import open_predictor
 
 FILES = ["README.md", "bundle.json", "model.onnx", "model.safetensors"]
 
@@ -40,6 +41,22 @@ def test_a_written_bundle_is_loaded_as_it_was(bright_red, bright_red_parts):
 def test_zeros_in_the_info_are_not_taken_for_the_digest(bright_red):
     zeros = {"data_hash": "0" * 64}
     assert load_bundle(bright_red(trained_on=zeros)).info.trained_on == zeros
+
+
+def test_measures_and_what_it_was_made_for_travel_with_it(bright_red):
+    made_for = {"red": (0.1, 2.0), "brightness": (-2.0, -0.5)}
+    bundle = load_bundle(bright_red(measures=["vessels"], made_for=made_for))
+    assert (bundle.info.measures, bundle.info.made_for) == (["vessels"], made_for)
+    predictor = open_predictor(bundle, "onnxruntime")
+    assert (predictor.measures, predictor.made_for) == (("vessels",), made_for)
+
+
+def test_a_bundle_that_is_older_than_them_is_read_as_before(bright_red_parts):
+    content = bright_red_parts()[0].to_json()
+    info = BundleInfo.model_validate({key: content[key] for key in content if key not in ("measures", "made_for")})
+    assert (info.measures, info.made_for) == ([], None)
+    with pytest.raises(ValidationError, match="measures"):
+        BundleInfo.model_validate(content | {"measures": ["tortuosity"]})
 
 
 def test_any_changed_byte_of_any_file_is_noticed(bright_red):

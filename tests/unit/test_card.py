@@ -28,6 +28,13 @@ def test_what_is_not_known_is_said(bright_red_parts):
         assert phrase in card, phrase
 
 
+def test_the_rule_that_flags_is_told_where_there_is_one(bright_red_parts):
+    assert "flagged" not in model_card(bright_red_parts()[0].to_json())
+    card = model_card(bright_red_parts(made_for={"red": (0.1, 2.0), "centre": (-1.0, 1.0)})[0].to_json())
+    assert "\n- An image is flagged as not what the model was made for where" in card
+    assert "with a margin for other cameras: red, centre (`made_for` in `bundle.json`)" in card
+
+
 def test_a_name_cannot_break_the_tables(bright_red_parts):
     classes = [{"id": 0, "name": "back|ground"}, {"id": 1, "name": "two\nlines"}]
     card = model_card(bright_red_parts(classes=classes)[0].to_json())

@@ -91,7 +91,7 @@ def test_of_several_classes_the_most_probable_is_taken():
 
 
 def test_a_mask_decided_in_blocks_is_the_mask(monkeypatch):
-    monkeypatch.setattr("ocuseg.prediction.predictor._BLOCK_PX", 20)
+    monkeypatch.setattr("ocuseg.prediction.single._BLOCK_PX", 20)
     probabilities = np.random.default_rng(0).random((1, 11, 7), dtype=np.float32)
     assert np.array_equal(decide(probabilities, 0.4), probabilities[0] >= 0.4)
     three = np.random.default_rng(1).random((3, 11, 7), dtype=np.float32)

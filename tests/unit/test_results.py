@@ -14,7 +14,7 @@ from ocuseg.classes import default_classes, parse_classes
 from ocuseg.errors import ImageError, ModelError, OutputError, UsageError
 from ocuseg.geometry import Preprocessing
 from ocuseg.images import HeldImage, write_image, write_mask
-from ocuseg.metrics import quantise
+from ocuseg.metrics import VESSEL_COLUMNS, quantise
 from ocuseg.prediction import Predictor
 from ocuseg.prediction.naming import output_names
 from ocuseg.prediction.results import predict_files
@@ -282,6 +282,80 @@ class TestAreas:
         assert not (tmp_path / "out" / "eye.png").exists()
 
 
+class TestMeasures:
+    """What `measures.csv` says of each image, of a model that measures vessels and knows what it was made for."""
+
+    @staticmethod
+    def red(*, measures: tuple[str, ...] = ("vessels",), made_for: dict | None = None) -> Predictor:
+        """One that calls vessel what is red, and was made for pictures that are not blue."""
+        predictor = predictor_of()
+        predictor.measures, predictor.made_for = measures, {"blue": (-9.0, 0.0)} if made_for is None else made_for
+        return predictor
+
+    def table(self, out: Path) -> list[dict[str, str]]:
+        with (out / "measures.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    @pytest.fixture
+    def paths(self, tmp_path) -> list[Path]:
+        """A red line of 20 x 2 px on black, and a picture that is all blue."""
+        line, sky = np.zeros((40, 50, 3), np.uint8), np.zeros((30, 30, 3), np.uint8)
+        line[10:12, 5:25, 0] = 255
+        sky[..., 2] = 200
+        return [write_image(tmp_path / "line.png", line), write_image(tmp_path / "sky.png", sky)]
+
+    def test_a_row_for_each_image(self, tmp_path, paths):
+        line, sky = predict_files(self.red(), paths, tmp_path / "out")
+        assert line.measures["vessel_density"] == 40 / 2000
+        assert line.measures["field_of_view_diameter_px"] == 50
+        assert line.flags == ()
+        assert sky.flags == ("bluer",)
+        first, second = self.table(tmp_path / "out")
+        assert list(first) == ["image", "flags", *VESSEL_COLUMNS]
+        assert (first["image"], first["flags"], first["vessel_density"]) == ("line", "", "0.02")
+        assert (second["image"], second["flags"], second["mean_width_px"]) == ("sky", "bluer", "")
+        assert (tmp_path / "out" / "sky.png").is_file()
+
+    def test_they_are_those_of_the_result(self, tmp_path, paths):
+        outcomes = list(predict_files(self.red(), paths, tmp_path / "out"))
+        for outcome, result in zip(outcomes, self.red()(paths), strict=True):
+            assert (outcome.measures, outcome.flags) == (result.measures(), result.flags)
+
+    def test_without_measures_there_are_flags_alone_and_without_both_there_is_no_table(self, tmp_path, paths):
+        list(predict_files(self.red(measures=()), paths, tmp_path / "flags"))
+        assert (tmp_path / "flags" / "measures.csv").read_text() == "image,flags\nline,\nsky,bluer\n"
+        (outcome, _) = predict_files(predictor_of(), paths, tmp_path / "out")
+        assert (outcome.measures, outcome.flags) == ({}, ())
+        assert not (tmp_path / "out" / "measures.csv").exists()
+        assert (predictor_of()(paths[1]).measures(), predictor_of()(paths[1]).flags) == ({}, ())
+
+    def test_a_second_run_has_the_rows_of_both(self, tmp_path, paths):
+        list(predict_files(self.red(), paths, tmp_path / "whole"))
+        list(predict_files(self.red(), paths[:1], tmp_path / "out"))
+        list(predict_files(self.red(), paths[1:], tmp_path / "out"))
+        table = (tmp_path / "out" / "measures.csv").read_bytes()
+        assert table == (tmp_path / "whole" / "measures.csv").read_bytes()
+        (tmp_path / "out" / "predicted.jsonl").unlink()
+        list(predict_files(self.red(), paths[:1], tmp_path / "out"))  # the row of the other one from the table alone
+        assert (tmp_path / "out" / "measures.csv").read_bytes() == table
+
+    def test_what_was_done_before_has_them_too(self, tmp_path, paths):
+        first = list(predict_files(self.red(), paths, tmp_path / "out", model="one"))
+        table = (tmp_path / "out" / "measures.csv").read_bytes()
+        second = list(predict_files(self.red(), paths, tmp_path / "out", model="one"))
+        assert all(outcome.done_before for outcome in second)
+        assert [(one.measures, one.flags) for one in second] == [(one.measures, one.flags) for one in first]
+        assert (tmp_path / "out" / "measures.csv").read_bytes() == table
+
+    @pytest.mark.parametrize("content", ["image,dice\neye,0.9\n", "", "image,flags,tortuosity\n", "image,flags\neye\n"])
+    def test_a_table_of_somebody_else_is_never_lost(self, tmp_path, paths, content):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "measures.csv").write_text(content)
+        with pytest.raises(OutputError, match=r"measures\.csv: was not written by 'ocuseg predict' and would be lost"):
+            predict_files(self.red(), paths, tmp_path / "out")
+        assert (tmp_path / "out" / "measures.csv").read_text() == content
+
+
 def test_wrong_requests(tmp_path):
     path = written(tmp_path, "eye.png")
     with pytest.raises(UsageError, match="'png' or 'npz'"):
@@ -342,6 +416,7 @@ class TestLargeImages:
         paths = [written(tmp_path / "in", "a.png", 1, (230, 190)), written(tmp_path / "in", "b.jpg", 2, (40, 300))]
         predictor = predictor_of(num_classes)
         predictor.preprocessing = Preprocessing(size=size, multiple=4)
+        predictor.measures, predictor.made_for = ("vessels",), {"fineness": (-9.0, 0.0), "foreground": (-0.5, 0.0)}
         whole = list(predict_files(predictor, paths, tmp_path / "whole", probabilities=kind, overlay=True))
         bands()
         parts = list(predict_files(predictor, paths, tmp_path / "parts", probabilities=kind, overlay=True))
@@ -354,7 +429,9 @@ class TestLargeImages:
                         assert np.array_equal(left["probabilities"], right["probabilities"])
                 else:
                     assert_same_picture(first, second)
-        assert (tmp_path / "whole" / "areas.csv").read_bytes() == (tmp_path / "parts" / "areas.csv").read_bytes()
+        assert all(outcome.flags for outcome in whole)
+        for table in ("areas.csv", "measures.csv"):
+            assert (tmp_path / "whole" / table).read_bytes() == (tmp_path / "parts" / table).read_bytes()
         assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
             path.name for path in (tmp_path / "whole").iterdir()
         )

@@ -16,7 +16,7 @@ from ocuseg.bundle import load_bundle
 from ocuseg.classes import parse_classes
 from ocuseg.errors import DataError, ModelError, OutputError, UsageError
 from ocuseg.images import write_image, write_mask
-from ocuseg.metrics import area_rows
+from ocuseg.metrics import VESSEL_COLUMNS, area_rows
 from ocuseg.prediction import open_predictor
 
 fsspec = pytest.importorskip("fsspec", reason="no fsspec: pip install 'ocuseg[ray]'")
@@ -215,6 +215,20 @@ class TestWorker:
             assert (row["height"], row["width"], row["bytes"]) == (*SIZE, len(_png(index)))
             assert len(row["sha256"]) == 64
             assert (row["model_digest"], row["runtime"]) == (bundle.digest, "onnxruntime fp32")
+
+    def test_rows_have_measures_and_flags_where_the_model_has_them(
+        self, place: str, bright_red: Callable[..., Path]
+    ) -> None:
+        bundle = load_bundle(bright_red(measures=["vessels"], made_for={"brightness": (-9.0, -8.0)}))
+        job = Job("bright-red", bundle.digest, 0.5, False, "onnxruntime", "auto", "none")
+        (name,) = _pictures(place, 1)
+        missing = f"{place}/images/none.png"
+        ChunkWorker(job, pack_bundle(bundle), f"{place}/out", threads=1)(Chunk(0, (name, missing)))
+        done, failed = _rows(place)
+        assert done["flags"] == "brighter"
+        assert done["vessel_density"] == done["foreground_pixels"] / (SIZE[0] * SIZE[1])
+        assert set(VESSEL_COLUMNS) < set(done)
+        assert (failed["status"], failed["flags"], failed["vessel_density"]) == ("missing", None, None)
 
     def test_masks_go_where_they_shall(self, work: Work, place: str) -> None:
         names = tuple(_pictures(place, 2))

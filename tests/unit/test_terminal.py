@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from ocuseg import terminal
+
+
+def outcome(name: str, **facts: object) -> SimpleNamespace:
+    values = {"error": None, "done_before": False, "flags": (), "measures": {}}
+    return SimpleNamespace(image=Path(name), **values | facts)
+
+
+def test_what_a_model_was_not_made_for_is_said_in_one_line_and_is_no_failure(capsys):
+    cat = outcome("cat.jpg", flags=("paler", "less certain"))
+    line, failed = terminal.show_outcomes(
+        [outcome("eye.jpg"), cat, outcome("old.jpg", flags=cat.flags, done_before=True)], "masks"
+    )
+    assert capsys.readouterr() == (
+        "",
+        "ocuseg: cat.jpg: differs from the pictures that the model was made for (paler, less certain); "
+        "do not trust its mask unseen\n",
+    )
+    assert (line, failed) == ("wrote 2 masks and areas.csv to masks, 1 already done", 0)
+
+
+def test_of_one_image_the_measures_are_shown_and_of_more_they_are_not(capsys):
+    eye = outcome("eye.jpg", measures={"vessel_density": 0.101234, "mean_width_px": None})
+    terminal.show_outcomes([eye], "masks")
+    assert capsys.readouterr().out == "vessel_density: 0.1012\nmean_width_px: undefined\n"
+    terminal.show_outcomes([eye, eye], "masks")
+    assert capsys.readouterr().out == ""
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_a_line_every_ten_seconds_on_stderr(

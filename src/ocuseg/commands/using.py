@@ -143,10 +143,11 @@ def predict(
 ) -> list[FileOutcome]:
     """Return what became of each image: its mask in `out`, at its own size, or the error that prevented it.
 
-    `images` are files and folders. `areas.csv` has the pixels and shares of each class, as `areas` of an outcome. With
-    `probabilities` and `overlay` these are written too. What an earlier run has done is not done again, unless with
-    `again`, and comes first. Raises UsageError where a path does not exist, OutputError where `out` cannot be written
-    or holds what `predict` did not write.
+    `images` are files and folders. `areas.csv` has the pixels and shares of each class, as `areas` of an outcome;
+    `measures.csv`, of a model that has such, what is measured and how an image differs from those that the model was
+    made for, as `measures` and `flags`. With `probabilities` and `overlay` these are written too. What an earlier run
+    has done is not done again, unless with `again`, and comes first. Raises UsageError where a path does not exist,
+    OutputError where `out` cannot be written or holds what `predict` did not write.
     """
     return list(
         predict_each(

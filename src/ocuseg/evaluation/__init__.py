@@ -11,6 +11,7 @@ from ocuseg.evaluation.scoring import (
     choose_threshold,
     evaluate_folds,
     evaluate_records,
+    pooled_levels,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "choose_threshold",
     "evaluate_folds",
     "evaluate_records",
+    "pooled_levels",
 ]

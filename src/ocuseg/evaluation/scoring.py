@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, UsageError
@@ -28,6 +29,7 @@ __all__ = [
     "choose_threshold",
     "evaluate_folds",
     "evaluate_records",
+    "pooled_levels",
 ]
 
 # More threads than this only hold more images at once: the network needs most of the time.
@@ -149,6 +151,29 @@ def choose_threshold(
     """
     if len(predictor.classes) != 2:
         return None
+    total = pooled_levels(predictor, records, encoding, region, progress=progress)
+    if not total[1].any():
+        raise DataError(
+            f"no threshold can be chosen: none of {len(records)} validation images shows {predictor.classes.names[1]}; "
+            f"put images that do into the validation split"
+        )
+    threshold, best = best_threshold(total, THRESHOLDS)
+    return ThresholdChoice(threshold, best, sweep(total, THRESHOLDS))
+
+
+def pooled_levels(
+    predictor: PredictorLike,
+    records: Sequence[Record],
+    encoding: MaskEncoding,
+    region: str = "field_of_view",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.int64]:
+    """Return the level histogram (2, 65536) of the first channel over all records, at native size.
+
+    Of two classes it is that of class 1: pixels where it is not, and where it is, at each probability. Raises DataError
+    where an image cannot be read.
+    """
     rules = MeasuringRules(_region_rule(region), borders=False, threads=False, second_observer=False)
     total = np.zeros((2, LEVELS), dtype=np.int64)
     with ThreadPoolExecutor(1) as pool:
@@ -159,13 +184,7 @@ def choose_threshold(
             total += level_histograms(probabilities, case.reference, case.region)[0]
             if progress is not None:
                 progress(done, len(records))
-    if not total[1].any():
-        raise DataError(
-            f"no threshold can be chosen: none of {len(records)} validation images shows {predictor.classes.names[1]}; "
-            f"put images that do into the validation split"
-        )
-    threshold, best = best_threshold(total, THRESHOLDS)
-    return ThresholdChoice(threshold, best, sweep(total, THRESHOLDS))
+    return total
 
 
 def _region_rule(region: str) -> RegionRule:

@@ -38,12 +38,15 @@ from ocuseg.metrics.overlap import (
     threshold_level,
 )
 from ocuseg.metrics.ranking import auc, average_precision, brier_score, calibration_error, merge_levels
+from ocuseg.metrics.scaling import fit_scaling
 from ocuseg.metrics.threads import ThreadCounts, cldice, thread_counts
+from ocuseg.metrics.vessels import VESSEL_COLUMNS, vessel_measures
 
 __all__ = [
     "AREA_COLUMNS",
     "LEVELS",
     "THRESHOLDS",
+    "VESSEL_COLUMNS",
     "BorderCounts",
     "Counts",
     "PairedDifference",
@@ -62,6 +65,7 @@ __all__ = [
     "confusion_matrix",
     "counts_of",
     "dice",
+    "fit_scaling",
     "holm",
     "interval_of_mean",
     "interval_of_pooled",
@@ -87,4 +91,5 @@ __all__ = [
     "sweep",
     "thread_counts",
     "threshold_level",
+    "vessel_measures",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ocuseg.metrics.region import clear_outside
 
-__all__ = ["ThreadCounts", "cldice", "thread_counts"]
+__all__ = ["ThreadCounts", "cldice", "skeleton_of", "thread_counts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ def thread_counts(
     dimensions.
     """
     reference, prediction = clear_outside(reference, prediction, region)
-    skeleton_reference, skeleton_prediction = _skeleton(reference), _skeleton(prediction)
+    skeleton_reference, skeleton_prediction = skeleton_of(reference), skeleton_of(prediction)
     numbers = (
         np.count_nonzero(skeleton_prediction),
         np.count_nonzero(skeleton_prediction & reference),
@@ -79,7 +79,8 @@ def cldice(counts: ThreadCounts) -> NDArray[np.float64]:
     return np.where(predicted + true == 0, np.nan, score)
 
 
-def _skeleton(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def skeleton_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the skeleton of a mask (H, W), one pixel wide: Zhang & Suen 1984, doi:10.1145/357994.358023."""
     from skimage.morphology import skeletonize
 
     skeleton: NDArray[np.bool_] = skeletonize(mask)

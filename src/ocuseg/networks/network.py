@@ -52,6 +52,14 @@ class SegmentationNetwork(nn.Module):
         coarser = zip(self.auxiliary_heads, features[1:], strict=True)
         return (logits, *(functional.interpolate(head(each), size, mode="bilinear") for head, each in coarser))
 
+    def scale_logits(self, scale: float, shift: float) -> None:
+        """Make the main logits `scale` times what they were plus `shift`, within the weights of the last layer."""
+        last = [part for part in self.head.modules() if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)][-1]
+        assert last.bias is not None
+        with torch.no_grad():
+            last.weight.mul_(scale)
+            last.bias.mul_(scale).add_(shift)
+
 
 class WithoutPadding(nn.Module):
     """A network as it is exported: images whose sides are multiples of `multiple` already, to logits.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from ocuseg.prediction.predictor import ImageLike, Predictor, Result, decide, open_predictor
+from ocuseg.prediction.predictor import ImageLike, Predictor, open_predictor
+from ocuseg.prediction.single import Result, decide
 
 __all__ = ["ImageLike", "Predictor", "Result", "decide", "open_predictor"]

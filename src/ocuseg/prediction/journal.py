@@ -1,55 +1,68 @@
-"""What was predicted into a folder, line by line, so that a later run knows what is done, and the table of areas."""
+"""What was predicted into a folder, line by line, so that a later run knows what is done, and its tables."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from ocuseg.errors import OutputError
 from ocuseg.files import written_whole
-from ocuseg.metrics import AREA_COLUMNS
+from ocuseg.metrics import AREA_COLUMNS, VESSEL_COLUMNS
+from ocuseg.prediction.single import Description
+from ocuseg.prediction.writing import Written
 
-__all__ = ["AREAS_FILE", "JOURNAL_FILE", "Journal"]
+__all__ = ["AREAS_FILE", "JOURNAL_FILE", "MEASURES_FILE", "Journal"]
 
 AREAS_FILE = "areas.csv"
+MEASURES_FILE = "measures.csv"
 JOURNAL_FILE = "predicted.jsonl"
 
 _HEADER = {"written_by": "ocuseg predict", "schema": 1}
-Rows = Sequence[Mapping[str, Any]]
+_IMAGE_COLUMNS = ("image", "flags")
+_BETWEEN_FLAGS = "; "
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the last line of an image begins, and what stands for its key and outputs, and for its mask alone."""
+    """Where the last line of an image begins, and what stands for its key and outputs, and for its mask alone.
+
+    `measures` are the names of what was measured, None for an image without a row in `measures.csv`.
+    """
 
     start: int
     mark: int
     mask_mark: int
+    measures: tuple[str, ...] | None
 
 
 class Journal:
     """The record of a folder of predictions: for each image the last line that is about it counts.
 
     A line has the `name` of the image among the results, the `key` of what it was predicted from, size and time of its
-    `outputs`, and its `areas`; without these the image has none. It is appended when the outputs are in place, so that
-    a run may be killed at any moment: a line that was cut off says nothing. Of the lines only the places are held.
-    Raises OutputError where `predicted.jsonl` or `areas.csv` is there and `predict` cannot have written it.
+    `outputs`, and its `areas`; without these the image has none. A model that has such adds `measures` and `flags`. The
+    line is appended when the outputs are in place, so that a run may be killed at any moment: one that was cut off says
+    nothing. Of the lines only the places are held. Raises OutputError where `predicted.jsonl`, `areas.csv` or
+    `measures.csv` is there and `predict` cannot have written it.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path, self.table = folder / JOURNAL_FILE, folder / AREAS_FILE
+        self.path, self.table, self.measures = folder / JOURNAL_FILE, folder / AREAS_FILE, folder / MEASURES_FILE
         self._places: dict[str, _Place] = {}
         self._lines = 0
         self._file: BinaryIO | None = None
         self._scan()
-        # A table that is older than the record.
-        self._unrecorded = {name for name, _ in _grouped(self.table) if name not in self._places}
+        # Tables that are older than the record.
+        self._unrecorded = {row["image"] for row in self._area_rows() if row["image"] not in self._places}
+        for _ in self._measure_rows():  # each of which is looked at
+            pass
 
     def __enter__(self) -> Self:
         """Open the record for more lines."""
@@ -64,20 +77,21 @@ class Journal:
         except OSError as error:
             raise _not_written(self.path, error) from error
         if self._unrecorded:
-            for name, rows in _grouped(self.table):
+            described = {row["image"]: row for row in self._measure_rows() if row["image"] in self._unrecorded}
+            for name, rows in itertools.groupby(self._area_rows(), key=itemgetter("image")):
                 if name in self._unrecorded:
-                    self._append({"name": name, "areas": rows})
+                    self._append({"name": name, "areas": list(rows), **_from_row(described.get(name))})
             self._scan()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Write the table from the record, and close it."""
+        """Write the tables from the record, and close it."""
         assert self._file is not None
         try:
             self._scan()
-            self._write_table()
+            self._write_tables()
             if self._lines > 2 * len(self._places) + 100:
                 self._compact()
         finally:
@@ -93,13 +107,14 @@ class Journal:
         place = self._places.get(name)
         return place is not None and place.mask_mark == hash(str(_stamps([mask])))
 
-    def areas(self, name: str) -> Rows:
-        """Return the rows of `areas.csv` of an image that is recorded."""
-        rows: Rows = self._entry(self._places[name].start)["areas"]
-        return rows
+    def written(self, name: str) -> Written:
+        """Return the rows of the tables of an image that is recorded."""
+        entry = self._entry(self._places[name].start)
+        description = Description(entry.get("measures", {}), tuple(entry["flags"])) if "flags" in entry else None
+        return Written(tuple(entry["areas"]), description)
 
     def hold(self, names: Iterable[str]) -> dict[str, int]:
-        """Take the rows of these images out of record and table, before any of their masks is replaced.
+        """Take the rows of these images out of record and tables, before any of their masks is replaced.
 
         Return where they are, for `restore`.
         """
@@ -108,7 +123,7 @@ class Journal:
             self._append({"name": name})
         if held:
             self._scan()
-            self._write_table()
+            self._write_tables()
         return held
 
     def restore(self, name: str, held: Mapping[str, int]) -> None:
@@ -116,9 +131,10 @@ class Journal:
         if name in held:
             self._append(self._entry(held[name]))
 
-    def add(self, name: str, key: str | None, outputs: Sequence[Path], areas: Rows) -> None:
+    def add(self, name: str, key: str | None, outputs: Sequence[Path], written: Written) -> None:
         """Record an image whose outputs are in place."""
-        self._append({"name": name, "key": key, "outputs": _stamps(outputs), "areas": list(areas)})
+        described = {} if written.description is None else written.description._asdict()
+        self._append({"name": name, "key": key, "outputs": _stamps(outputs), "areas": list(written.areas), **described})
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         assert self._file is not None
@@ -138,6 +154,7 @@ class Journal:
         """Find the last line of each image; one without areas takes it away."""
         self._places.clear()
         self._lines = 0
+        alike: dict[tuple[str, ...] | None, tuple[str, ...] | None] = {}  # one object for all that are equal
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -152,18 +169,29 @@ class Journal:
                     if "areas" in entry:
                         stamps = entry.get("outputs", [])
                         marks = hash((entry.get("key"), str(stamps))), hash(str(stamps[:1]))
-                        self._places[entry["name"]] = _Place(start, *marks)
+                        measures = tuple(entry.get("measures", ())) if "flags" in entry else None
+                        self._places[entry["name"]] = _Place(start, *marks, alike.setdefault(measures, measures))
                 start += len(line)
 
-    def _write_table(self) -> None:
-        """Write the table of areas, images in the order of their names, whole or not at all; none without a row."""
-        if not self._places and not self.table.exists():
-            return
-        with written_whole(self.table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, AREA_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for name in sorted(self._places):
-                writer.writerows(self.areas(name))
+    def _write_tables(self) -> None:
+        """Write the tables, images in the order of their names, each whole or not at all; none without a row."""
+        if self._places or self.table.exists():
+            rows = (row for name in sorted(self._places) for row in self.written(name).areas)
+            _write_table(self.table, AREA_COLUMNS, rows)
+        described = sorted(name for name, place in self._places.items() if place.measures is not None)
+        if described or self.measures.exists():
+            measured = {measure for name in described for measure in self._places[name].measures or ()}
+            columns = (*_IMAGE_COLUMNS, *(measure for measure in VESSEL_COLUMNS if measure in measured))
+            _write_table(self.measures, columns, (_to_row(name, self.written(name)) for name in described))
+
+    def _area_rows(self) -> Iterator[dict[str, str]]:
+        return _read_table(self.table, lambda columns: columns == AREA_COLUMNS)
+
+    def _measure_rows(self) -> Iterator[dict[str, str]]:
+        def is_ours(columns: tuple[str, ...]) -> bool:
+            return columns[:2] == _IMAGE_COLUMNS and set(columns[2:]) <= set(VESSEL_COLUMNS)
+
+        return _read_table(self.measures, is_ours)
 
     def _compact(self) -> None:
         with written_whole(self.path) as temporary, temporary.open("wb") as file:
@@ -174,28 +202,43 @@ class Journal:
             self._file.close()  # an open file cannot be replaced everywhere
 
 
-def _grouped(table: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """The rows of an `areas.csv` for each image, which must be what `predict` writes."""
+def _read_table(table: Path, is_ours: Callable[[tuple[str, ...]], bool]) -> Iterator[dict[str, str]]:
+    """The rows of a table, which must be what `predict` writes."""
     if not table.exists():
         return
-    name, rows = None, list[dict[str, str]]()
     try:
         with table.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
-            if tuple(reader.fieldnames or ()) != AREA_COLUMNS:
+            if not is_ours(tuple(reader.fieldnames or ())):
                 raise _foreign(table)
             for row in reader:
                 if None in row or None in row.values():
                     raise _foreign(table)
-                if row["image"] != name:
-                    if name is not None:
-                        yield name, rows
-                    name, rows = row["image"], []
-                rows.append(row)
+                yield row
     except (OSError, ValueError, csv.Error) as error:
         raise _foreign(table) from error
-    if name is not None:
-        yield name, rows
+
+
+def _write_table(table: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    with written_whole(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _to_row(name: str, written: Written) -> dict[str, Any]:
+    """The row of `measures.csv` of an image that has one."""
+    assert written.description is not None
+    measures, flags = written.description
+    return {"image": name, "flags": _BETWEEN_FLAGS.join(flags), **measures}
+
+
+def _from_row(row: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a line of the record has of a row of `measures.csv`, values as they stand there; nothing without one."""
+    if row is None:
+        return {}
+    measures = {name: value for name, value in row.items() if name not in _IMAGE_COLUMNS}
+    return {"measures": measures, "flags": row["flags"].split(_BETWEEN_FLAGS) if row["flags"] else []}
 
 
 def _stamps(paths: Sequence[Path]) -> list[list[int] | None]:

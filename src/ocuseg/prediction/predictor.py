@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
@@ -13,55 +12,23 @@ from numpy.typing import NDArray
 
 from ocuseg.bundle import Bundle, find_bundle, load_bundle
 from ocuseg.classes import Classes
-from ocuseg.drawing import draw_overlay
 from ocuseg.errors import ModelError, UsageError
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
-from ocuseg.metrics import area_rows, quantise, threshold_level
+from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
 from ocuseg.runtime import open_runtime
+from ocuseg.suitability import Ranges
 
-__all__ = ["ImageLike", "Predictor", "Result", "decide", "open_predictor"]
+__all__ = ["ImageLike", "Predictor", "open_predictor"]
 
 ImageLike = str | Path | NDArray[np.uint8]
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 # Four images of 256 x 256 at once; larger batches were measured to bring nothing on a CPU.
 _BATCH_PX = 4 * 256 * 256
-_BLOCK_PX = 1 << 20
 # A float32 below this leaves exp finite; the probability is 0 or 1 on 65,536 levels long before.
 _STEEPEST = 80.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What was predicted for one image, at its own size.
-
-    `mask` (H, W) uint8 holds class ids; `probabilities` (1, H, W) float32 are those of class 1 for two classes, else
-    (C, H, W), one per class; `threshold` is None where the most probable class was taken.
-    """
-
-    mask: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    image: NDArray[np.uint8]
-    classes: Classes
-    threshold: float | None
-    name: str
-
-    def overlay(
-        self, reference: NDArray[np.uint8] | None = None, region: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.uint8]:
-        """Return the image (H', W, 3) with the mask drawn on it, or with how it compares with a reference."""
-        return draw_overlay(self.image, self.mask, self.classes, reference=reference, region=region)
-
-    def areas(self, image: str | None = None) -> list[dict[str, Any]]:
-        """Return a row for each class, as `areas.csv` has them: pixels, share of the image, share of the parent class.
-
-        Two classes have one row, that of class 1; of more the background has one too. Shares are from 0 to 1, of all
-        pixels of the image; a share of the parent that is undefined is None. `image` is the name in the rows, by
-        default that of the result.
-        """
-        return area_rows(self.name if image is None else image, self.mask, self.classes)
 
 
 class Predictor:
@@ -70,7 +37,8 @@ class Predictor:
     `network` gives the logits of images whose sides are multiples of `preprocessing.multiple`: one channel for two
     classes, else one per class. A prepared image with a side above `tile_px` goes through it in tiles that share
     `overlap_px`; `flips` averages the probabilities of the four flips. `threshold` is that of the foreground of two
-    classes (0.5 if None) and must be None for more.
+    classes (0.5 if None) and must be None for more. `measures` names what is measured of each mask, `made_for` has the
+    ranges of the features of pictures that it was made for; results say how they differ.
     """
 
     def __init__(
@@ -84,6 +52,8 @@ class Predictor:
         flips: bool = False,
         threshold: float | None = None,
         name: str = "model",
+        measures: Sequence[str] = (),
+        made_for: Ranges | None = None,
     ) -> None:
         if not 0 <= overlap_px < tile_px:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
@@ -99,6 +69,8 @@ class Predictor:
         self.flips = flips
         self.threshold = 0.5 if threshold is None and len(classes) == 2 else threshold
         self.name = name
+        self.measures = tuple(measures)
+        self.made_for = made_for
 
     @overload
     def __call__(self, image: ImageLike) -> Result: ...
@@ -136,7 +108,16 @@ class Predictor:
         images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
         names = ["image" if isinstance(item, np.ndarray) else Path(item).stem for item in items]
         return [
-            Result(decide(found, self.threshold), found, image, self.classes, self.threshold, name)
+            Result(
+                decide(found, self.threshold),
+                found,
+                image,
+                self.classes,
+                self.threshold,
+                name,
+                self.measures,
+                self.made_for,
+            )
             for name, image, found in zip(names, images, self.batch_probabilities(images), strict=True)
         ]
 
@@ -209,23 +190,6 @@ class Predictor:
         return values
 
 
-def decide(probabilities: NDArray[np.float32], threshold: float | None) -> NDArray[np.uint8]:
-    """Return the mask (H, W) of class ids from probabilities (C, H, W).
-
-    One channel: class 1 where the level of the probability, on 65,536, is at least that of `threshold` (0.5 if
-    None). More: the most probable class, the lowest id of equals.
-    """
-    channels, height, width = probabilities.shape
-    mask = np.empty((height, width), np.uint8)
-    level = threshold_level(0.5 if threshold is None else threshold)
-    # By blocks of rows: levels and indices of a large image would take as much memory again.
-    step = max(1, _BLOCK_PX // max(1, width))
-    for top in range(0, height, step):
-        block = probabilities[:, top : top + step]
-        mask[top : top + step] = quantise(block[0]) >= level if channels == 1 else block.argmax(axis=0)
-    return mask
-
-
 def open_predictor(
     model: str | Path | Bundle,
     runtime: str = "auto",
@@ -257,6 +221,8 @@ def open_predictor(
         flips=flips,
         threshold=bundle.info.threshold if threshold is None else threshold,
         name=bundle.info.name,
+        measures=bundle.info.measures,
+        made_for=bundle.info.made_for,
     )
 
 

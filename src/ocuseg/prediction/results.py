@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +19,9 @@ from ocuseg.images import HeldImage, ImageRows, open_rows
 from ocuseg.machine import package_version
 from ocuseg.prediction.journal import Journal
 from ocuseg.prediction.plans import Plan, Plans, require_predicted
-from ocuseg.prediction.predictor import Predictor, Result
-from ocuseg.prediction.writing import Areas, write_by_bands, write_result
+from ocuseg.prediction.predictor import Predictor
+from ocuseg.prediction.single import Result
+from ocuseg.prediction.writing import Written, write_by_bands, write_result
 
 __all__ = ["FileOutcome", "predict_files"]
 
@@ -36,7 +37,8 @@ _LEFT_BEHIND_S = 3600
 class FileOutcome:
     """What became of one image: the files that were written, the mask first, or the error that prevented it.
 
-    `areas` are its rows of `areas.csv`, as `Result.areas` gives them. `done_before` says that an earlier run had
+    `areas` are its rows of `areas.csv`, as `Result.areas` gives them, `measures` and `flags` its row of `measures.csv`,
+    as a `Result` has them; both are empty where the model has none. `done_before` says that an earlier run had
     written these files, from the same image and settings.
     """
 
@@ -44,6 +46,8 @@ class FileOutcome:
     written: tuple[Path, ...]
     error: DataError | None = None
     areas: tuple[dict[str, Any], ...] = ()
+    measures: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     done_before: bool = False
 
 
@@ -65,9 +69,9 @@ def predict_files(
     `out_dir` gets NAME.png, the mask of class ids with a visible palette; `overlays/NAME.png` with `overlay`; and with
     `probabilities`, for two classes `probabilities/NAME.png` of 16 bit, for more `probabilities/ID_CLASS/NAME.png`, or
     with "npz" one `probabilities/NAME.npz` (array `probabilities`, (C, H, W) float32). `areas.csv`, written at the end
-    or when the iterator is closed, has the rows of `Result.areas` for each mask. Files of an earlier run are replaced,
-    as are its rows for the same NAME; the others stay. An image given twice is predicted once; names that would meet
-    are told apart (`output_names`).
+    or when the iterator is closed, has the rows of `Result.areas` for each mask, `measures.csv` a row of measures and
+    flags where the model has such. Files of an earlier run are replaced, as are its rows for the same NAME; the others
+    stay. An image given twice is predicted once; names that would meet are told apart (`output_names`).
 
     `model` is the digest of the bundle. With it, and unless `again`, images that an earlier run has predicted come
     first and are not predicted again: same model, settings and version, the image's path, size and time as they were,
@@ -143,8 +147,7 @@ def _recorded(
     with journal:
         for index in done:
             plan = plans[index]
-            areas = tuple(dict(row) for row in journal.areas(plan.name))
-            yield FileOutcome(plan.image, plan.outputs, areas=areas, done_before=True)
+            yield _done(plan, journal.written(plan.name), done_before=True)
         held = journal.hold(plans[index].name for index in todo)
         keys: dict[Path, str | None] = {}
 
@@ -154,20 +157,28 @@ def _recorded(
                 yield plan
 
         with contextlib.closing(_outcomes(predictor, upcoming())) as outcomes:  # no thread may write after the table
-            for plan, outcome in outcomes:
+            for plan, written in outcomes:
                 key = keys.pop(plan.image)
-                if outcome.error is None:
-                    journal.add(plan.name, key, plan.outputs, outcome.areas)
-                else:
+                if isinstance(written, DataError):
                     journal.restore(plan.name, held)
-                yield outcome
+                    yield FileOutcome(plan.image, (), written)
+                else:
+                    journal.add(plan.name, key, plan.outputs, written)
+                    yield _done(plan, written)
 
 
-def _outcomes(predictor: Predictor, upcoming: Iterator[Plan]) -> Generator[tuple[Plan, FileOutcome]]:
+def _done(plan: Plan, written: Written, *, done_before: bool = False) -> FileOutcome:
+    measures, flags = written.description or ({}, ())
+    return FileOutcome(
+        plan.image, plan.outputs, areas=written.areas, measures=measures, flags=flags, done_before=done_before
+    )
+
+
+def _outcomes(predictor: Predictor, upcoming: Iterator[Plan]) -> Generator[tuple[Plan, Written | DataError]]:
     """Decode ahead of the network and write behind it; the network itself runs in the caller's thread."""
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ocuseg-files")
     decoded: deque[_Decoded] = deque()
-    finished: deque[tuple[Plan, Future[Areas]]] = deque()
+    finished: deque[tuple[Plan, Future[Written]]] = deque()
     try:
         while True:
             _read_ahead(decoded, upcoming, 1, pool)
@@ -217,9 +228,9 @@ def _is_large(future: Future[ImageRows]) -> bool:
     return _pixels(future) > _LARGE_PX
 
 
-def _by_bands(predictor: Predictor, plan: Plan, image: ImageRows, pool: ThreadPoolExecutor) -> Future[Areas]:
+def _by_bands(predictor: Predictor, plan: Plan, image: ImageRows, pool: ThreadPoolExecutor) -> Future[Written]:
     """The rows of one large image that was predicted and written by bands, or the reason why there are none."""
-    written: Future[Areas] = Future()
+    written: Future[Written] = Future()
     with contextlib.closing(image):
         try:
             written.set_result(write_by_bands(plan, image, predictor, pool))
@@ -230,7 +241,7 @@ def _by_bands(predictor: Predictor, plan: Plan, image: ImageRows, pool: ThreadPo
 
 def _predicted(
     predictor: Predictor, batch: list[_Decoded], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Plan, Future[Areas]]]:
+) -> Iterator[tuple[Plan, Future[Written]]]:
     """Each plan with what is being written, or with the future that holds the reason why nothing is."""
     results: Iterator[Result] = iter(())
     failed: MemoryError | None = None
@@ -240,7 +251,7 @@ def _predicted(
     except MemoryError as error:
         failed = error
     for plan, future in batch:
-        written: Future[Areas] = Future()
+        written: Future[Written] = Future()
         reason = failed or future.exception()
         if reason:
             written.set_exception(reason)
@@ -249,11 +260,11 @@ def _predicted(
         yield plan, written
 
 
-def _outcome(plan: Plan, written: Future[Areas]) -> tuple[Plan, FileOutcome]:
+def _outcome(plan: Plan, written: Future[Written]) -> tuple[Plan, Written | DataError]:
     try:
-        return plan, FileOutcome(plan.image, plan.outputs, areas=written.result())
+        return plan, written.result()
     except ImageError as error:
-        return plan, FileOutcome(plan.image, (), error)
+        return plan, error
     except MemoryError:
         too_large = ImageError(f"{plan.image}: needs more memory than there is; give a smaller image", kind="too large")
-        return plan, FileOutcome(plan.image, (), too_large)
+        return plan, too_large

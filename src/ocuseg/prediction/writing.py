@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +29,26 @@ from ocuseg.images import (
 from ocuseg.metrics import class_areas, rows_of_areas
 from ocuseg.prediction.banding import probability_bands
 from ocuseg.prediction.plans import SOFTWARE, Plan
-from ocuseg.prediction.predictor import Predictor, Result, decide
+from ocuseg.prediction.predictor import Predictor
+from ocuseg.prediction.single import Description, Result, decide, describe
+from ocuseg.suitability import count_levels
 
-__all__ = ["write_by_bands", "write_result"]
+__all__ = ["Written", "write_by_bands", "write_result"]
 
-Areas = tuple[dict[str, Any], ...]
 PutBand = Callable[[int, NDArray[np.float32]], None]
 
 _COPIED_BYTES = 1 << 20
 
 
-def write_result(plan: Plan, result: Result) -> Areas:
-    """Write a result to the files of its plan and return its rows of `areas.csv`. Raises OutputError."""
+class Written(NamedTuple):
+    """What the tables say of an image: its rows of `areas.csv`, and its row of `measures.csv` if it has one."""
+
+    areas: tuple[dict[str, Any], ...]
+    description: Description | None
+
+
+def write_result(plan: Plan, result: Result) -> Written:
+    """Write a result to the files of its plan and return its rows of the tables. Raises OutputError."""
     write_mask(plan.mask, result.mask, result.classes, software=SOFTWARE)
     for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
         if path.suffix == ".png":
@@ -50,28 +58,33 @@ def write_result(plan: Plan, result: Result) -> Areas:
                 np.savez_compressed(file, probabilities=result.probabilities)
     if plan.overlay:
         write_image(plan.overlay, result.overlay())
-    return tuple(result.areas(plan.name))
+    description = describe(
+        result.image_rows, result.mask_rows, result.mask.shape, count_levels(result.probabilities),
+        measured=result.measured, made_for=result.made_for,
+    )  # fmt: skip
+    return Written(tuple(result.areas(plan.name)), description)
 
 
-def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: Executor) -> Areas:
-    """Predict an image by bands of rows, write the files of its plan and return its rows of `areas.csv`.
+def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: Executor) -> Written:
+    """Predict an image by bands of rows, write the files of its plan and return its rows of the tables.
 
-    The pixels of mask and probabilities are those of `write_result`. A thread of `writer` writes one band while the
-    network sees the next. The overlay, whose legend goes where the mask is empty, is drawn from the finished mask,
-    which lies in a file without a name meanwhile. Raises OutputError where a file cannot be written.
+    Pixels and rows are those of `write_result`. A thread of `writer` writes one band while the network sees the next.
+    The overlay, whose legend goes where the mask is empty, is drawn from the finished mask, which lies in a file
+    without a name meanwhile; the measures are taken from it. Raises OutputError where a file cannot be written.
     """
     classes = predictor.classes
-    areas = np.zeros(len(classes), np.int64)
+    areas, levels = np.zeros(len(classes), np.int64), np.zeros(3, np.int64)
     with contextlib.ExitStack() as files:
         put_mask = files.enter_context(mask_rows(plan.mask, image.size, classes, software=SOFTWARE))
         put_probabilities = files.enter_context(_probability_files(plan, image.size, classes.out_channels))
-        kept = files.enter_context(_scratch(plan.mask.parent)) if plan.overlay else None
+        kept = files.enter_context(_scratch(plan.mask.parent)) if plan.overlay or predictor.measures else None
 
         def write(top: int, band: NDArray[np.float32]) -> None:
-            nonlocal areas
+            nonlocal areas, levels
             mask = decide(band, predictor.threshold)
             put_mask(mask)
             areas += class_areas(mask, len(classes))
+            levels += count_levels(band)
             put_probabilities(top, band)
             if kept is not None:
                 kept.write(mask.data)
@@ -87,21 +100,22 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
         finally:
             if writing is not None:
                 writing.exception()  # no band may be under way when the files are closed
-        if plan.overlay and kept is not None:
-            _write_overlay(plan.overlay, image, kept, predictor)
-    return tuple(rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes))
 
+        def read_mask(top: int, bottom: int) -> NDArray[np.uint8]:
+            assert kept is not None
+            mask = np.empty((bottom - top, image.size[1]), np.uint8)
+            kept.seek(top * image.size[1])
+            kept.readinto(mask.data)  # type: ignore[attr-defined]
+            return mask
 
-def _write_overlay(path: Path, image: ImageRows, kept: BinaryIO, predictor: Predictor) -> None:
-    def read_mask(top: int, bottom: int) -> NDArray[np.uint8]:
-        mask = np.empty((bottom - top, image.size[1]), np.uint8)
-        kept.seek(top * image.size[1])
-        kept.readinto(mask.data)  # type: ignore[attr-defined]
-        return mask
-
-    with image_rows(path, image.size) as put:
-        for band in overlay_bands(image.rows, read_mask, image.size, predictor.classes):
-            put(band)
+        if plan.overlay:
+            with image_rows(plan.overlay, image.size) as put:
+                for drawn in overlay_bands(image.rows, read_mask, image.size, classes):
+                    put(drawn)
+        description = describe(
+            image.rows, read_mask, image.size, levels, measured=predictor.measures, made_for=predictor.made_for
+        )
+    return Written(tuple(rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)), description)
 
 
 @contextlib.contextmanager

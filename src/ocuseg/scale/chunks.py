@@ -88,7 +88,7 @@ class ChunkWorker:
             self._out.write(f"{ATTEMPTS}/{own}", b"")
             with (
                 self._out.written_whole(chunk.rows_file) as path,
-                RowWriter(path, self._predictor.classes, self.job.masks) as writer,
+                RowWriter(path, self._predictor.classes, self.job.masks, self._measured()) as writer,
             ):
                 for row in self._rows(chunk) if begun < _TRIES_OF_CHUNK else self._careful_rows(chunk, marks):
                     writer.add(row | self._common)
@@ -138,6 +138,7 @@ class ChunkWorker:
                 raise outcome.error
             height, width = read_header(outcome.written[0]).size
             row |= {"height": height, "width": width, **area_values(outcome.areas, self._predictor.classes)}
+            row |= {"flags": "; ".join(outcome.flags), **outcome.measures}
             return row | self._kept_mask(chunk, index, image, outcome.written[0])
         except FetchError as error:
             return row | _failed(image, error.status, str(error))
@@ -153,6 +154,11 @@ class ChunkWorker:
             shutil.rmtree(results, ignore_errors=True)
             if local is not None and local.is_relative_to(folder):
                 local.unlink(missing_ok=True)
+
+    def _measured(self) -> tuple[str, ...] | None:
+        """What the model measures, None where it also has no rule by which to flag."""
+        describes = self._predictor.measures or self._predictor.made_for is not None
+        return self._predictor.measures if describes else None
 
     def _kept_mask(self, chunk: Chunk, index: int, image: str, mask: Path) -> dict[str, Any]:
         if self.job.masks == "table":

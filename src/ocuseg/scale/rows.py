@@ -1,4 +1,4 @@
-"""The rows of the result: one for each image, with its areas and mask or with the reason why it has none."""
+"""The rows of the result: one for each image, with areas, measures and mask or with the reason why it has none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ocuseg.classes import Classes
-from ocuseg.metrics import listed_ids
+from ocuseg.metrics import VESSEL_COLUMNS, listed_ids
 from ocuseg.scale.job import Masks
 
 __all__ = ["DONE", "RowWriter", "area_columns"]
@@ -30,8 +30,11 @@ def area_columns(classes: Classes) -> dict[int, str]:
     return starts
 
 
-def row_schema(classes: Classes, masks: Masks) -> Any:
-    """Return the `pyarrow.Schema` of the rows of a model with these classes."""
+def row_schema(classes: Classes, masks: Masks, measured: Sequence[str] | None) -> Any:
+    """Return the `pyarrow.Schema` of the rows of a model with these classes.
+
+    `measured` are the measures of the model, None for a model that neither measures nor flags.
+    """
     import pyarrow as pa
 
     areas = []
@@ -39,6 +42,9 @@ def row_schema(classes: Classes, masks: Masks) -> Any:
         areas += [(f"{start}_pixels", pa.int64()), (f"{start}_share_of_image", pa.float64())]
         if classes.items[class_id].parent is not None:
             areas.append((f"{start}_share_of_parent", pa.float64()))
+    described = [] if measured is None else [("flags", pa.string())]
+    if measured:
+        described += [(column, pa.float64()) for column in VESSEL_COLUMNS]
     mask = {"table": [("mask", pa.binary())], "files": [("mask_file", pa.string())], "none": []}[masks]
     return pa.schema(
         [
@@ -50,6 +56,7 @@ def row_schema(classes: Classes, masks: Masks) -> Any:
             ("bytes", pa.int64()),
             ("sha256", pa.string()),
             *areas,
+            *described,
             *mask,
             ("model", pa.string()),
             ("model_digest", pa.string()),
@@ -72,10 +79,10 @@ def area_values(rows: Sequence[Mapping[str, Any]], classes: Classes) -> dict[str
 class RowWriter:
     """Writes rows to a local Parquet file, holding no more of them than a few masks need."""
 
-    def __init__(self, path: Path, classes: Classes, masks: Masks) -> None:
+    def __init__(self, path: Path, classes: Classes, masks: Masks, measured: Sequence[str] | None = None) -> None:
         from pyarrow import parquet
 
-        self._schema = row_schema(classes, masks)
+        self._schema = row_schema(classes, masks, measured)
         # PNG is compressed already.
         compression = {name: "none" if name == "mask" else "zstd" for name in self._schema.names}
         self._writer = parquet.ParquetWriter(

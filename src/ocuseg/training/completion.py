@@ -12,8 +12,11 @@ from typing import Any
 from ocuseg.bundle import Bundle, BundleInfo
 from ocuseg.checking import CheckResult
 from ocuseg.evaluation import Evaluation, choose_threshold, evaluate_records
+from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.prediction import open_predictor
+from ocuseg.suitability import learn_ranges
+from ocuseg.training.calibration import calibrate
 from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
@@ -26,6 +29,8 @@ _log = logging.getLogger("ocuseg")
 HASH_DIGITS = 16
 """How much of an image's SHA-256 a bundle keeps, so that an evaluation can tell an image it was trained on."""
 _COMPARED = 4
+_SHOWN = 24
+"""How many of the training and validation images show which pictures a model is made for."""
 LICENCE = "not stated: that of the training data and of whoever trained it"
 
 
@@ -51,6 +56,9 @@ def complete_run(
     `processes` how many trained it. Raises ExportError where the exported network disagrees with PyTorch.
     """
     records = checked.index.of_split("val")
+    facts = _training_facts(recipe, checked, fitted, origin, processes)
+    if recipe.calibrate and len(fitted.classes) == 2:
+        facts["calibration"] = calibrate(fitted, recipe, records)
     info = BundleInfo(
         name=recipe.name,
         network=fitted.network_settings,
@@ -59,12 +67,14 @@ def complete_run(
         prediction=recipe.prediction.model_dump(),  # type: ignore[arg-type]
         threshold=None,
         threshold_chosen_on=None,
-        trained_on=_training_facts(recipe, checked, fitted, origin, processes),
+        trained_on=facts,
         scores={},
         licence=LICENCE,
         ocuseg_version=version("ocuseg"),
         encoding=fitted.encoding.to_json(),
+        measures=recipe.measures if len(fitted.classes) == 2 else [],
     )
+    shown = _evenly((*checked.index.of_split("train"), *records), _SHOWN)
     evaluations: list[Evaluation] = []
 
     def complete(staged: Bundle) -> BundleInfo:
@@ -75,7 +85,8 @@ def complete_run(
             _log.info("threshold %.2f by pooled Dice %.4f on val", choice.threshold, choice.dice_pooled)
         evaluation = evaluate_records(predictor, records, fitted.encoding, split="val", borders=False, threads=False)
         evaluations.append(evaluation)
-        update: dict[str, Any] = {"scores": {"val": headline(evaluation)}}
+        made_for = learn_ranges(predictor(read_image(record.image)).features() for record in shown)
+        update: dict[str, Any] = {"scores": {"val": headline(evaluation)}, "made_for": made_for}
         if choice is not None:
             update |= {"threshold": choice.threshold, "threshold_chosen_on": "val"}
         return info.model_copy(update=update)
@@ -119,6 +130,12 @@ def _training_facts(
         },
         "epoch": fitted.best_epoch,
     }
+
+
+def _evenly(records: Sequence[Record], count: int) -> list[Record]:
+    """Return `count` of the records, spread evenly over them, or all where they are fewer."""
+    step = max(1.0, len(records) / count)
+    return [records[int(place * step)] for place in range(min(count, len(records)))]
 
 
 def headline(evaluation: Evaluation) -> dict[str, Any]:
