@@ -105,13 +105,15 @@ class Placement:
     """Where one image lies in the network's input: `box` of the original, resized to `working_size`.
 
     `seen` (H, W) is where the image shows anything: a network that was trained inside fields of view alone has never
-    learnt what the dark around them is, so `undo` calls it background. None: everywhere.
+    learnt what the dark around them is, so `undo` calls it background. None: everywhere. `area` is the field of view,
+    where it had to be found.
     """
 
     original_size: Size
     box: Box
     working_size: Size
     seen: NDArray[np.bool_] | None = dataclasses.field(default=None, compare=False)
+    area: FieldOfView | None = dataclasses.field(default=None, compare=False)
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced."""
@@ -177,7 +179,7 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     box: Box = (0, 0, height, width)
     if preprocessing.crop == "none" and preprocessing.field_of_view_diameter_px is None:
         return Placement(size, box, preprocessing.size or size), None
-    area = find_field_of_view(read, size)
+    found = area = find_field_of_view(read, size)
     seen = area.box()
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
     if preprocessing.crop == "field_of_view":
@@ -196,7 +198,7 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     elif preprocessing.field_of_view_diameter_px is not None:
         scale = preprocessing.field_of_view_diameter_px / diameter
         working = (max(1, round(working[0] * scale)), max(1, round(working[1] * scale)))
-    return Placement(size, box, working), area if preprocessing.crop == "field_of_view" else None
+    return Placement(size, box, working, area=found), area if preprocessing.crop == "field_of_view" else None
 
 
 def normalise(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:

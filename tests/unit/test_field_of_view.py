@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
-from ocuseg.field_of_view import bounding_box, estimate_field_of_view
+from ocuseg.field_of_view import _filled, _median_of_nine, bounding_box, estimate_field_of_view
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -114,3 +115,13 @@ def test_real_infrared_eyes_and_surgery_have_none():
     for path in files:
         with Image.open(path) as image:
             assert estimate_field_of_view(np.asarray(image.convert("RGB"))).all(), path.stem
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (16, 16), (61, 40)])
+def test_its_own_median_and_filling_are_those_of_scipy(size):
+    random = np.random.default_rng(5)
+    image = random.integers(0, 256, size).astype(np.uint8)
+    np.testing.assert_array_equal(_median_of_nine(image), ndimage.median_filter(image, size=3))
+    for smoothness in (0.3, 1.0, 3.0):
+        area = ndimage.gaussian_filter(random.normal(size=size), smoothness) > 0
+        np.testing.assert_array_equal(_filled(area), ndimage.binary_fill_holes(area))

@@ -33,12 +33,12 @@ def vessel_measures(read: ReadRows, area: FieldOfView) -> dict[str, Any]:
     (J. Biomed. Opt. 21(6), doi:10.1117/1.JBO.21.6.066008), who measure vessels in angiograms:
 
     - `vessel_density`, 0 to 1: vessel pixels over pixels of the field of view (their vessel area density).
-    - `skeleton_length_px`: the pixels of the skeleton, in pixels of the image. The skeleton is that of the mask brought
-      to a field of view of 1,000 px, so that photographs of different size are measured alike. As with Chu, a diagonal
-      step counts as one pixel: a straight vessel is measured short by up to 29 %, by 10 % on average over its
-      directions.
-    - `skeleton_density`, 0 to 1: pixels of the skeleton over those of the field of view, both at 1,000 px (their vessel
-      skeleton density; at this size it can be compared between cameras).
+    - `skeleton_length_px`: the pixels of the skeleton, in pixels of the image. The skeleton is that of the mask reduced
+      to a field of view of 1,000 px, where it is larger, so that what is found in large photographs is measured alike.
+      As with Chu, a diagonal step counts as one pixel: a straight vessel is measured short by up to 29 %, by 10 % on
+      average over its directions.
+    - `skeleton_density`: pixels of the skeleton over those of the field of view, both as they would be if its diameter
+      were 1,000 px (their vessel skeleton density, which only so can be compared between cameras).
     - `mean_width_px`: vessel pixels over skeleton length, in pixels of the image (their vessel diameter index), and
       `mean_width_share`, the same over the diameter. None where there is no skeleton.
 
@@ -61,7 +61,7 @@ def vessel_measures(read: ReadRows, area: FieldOfView) -> dict[str, Any]:
         stop = min(start + step, box[0])
         lit_px += int(np.count_nonzero(lit(start, stop)))
         vessel_px += int(np.count_nonzero(vessels(start, stop)))
-    scale = _DIAMETER_PX / diameter
+    scale = min(1.0, _DIAMETER_PX / diameter)
     size = (max(1, round(box[0] * scale)), max(1, round(box[1] * scale)))
     skeleton_px = int(np.count_nonzero(skeleton_of(resize_rows(vessels, box, size, 0, size[0]) > 127)))
     length_px = skeleton_px / scale
@@ -70,7 +70,7 @@ def vessel_measures(read: ReadRows, area: FieldOfView) -> dict[str, Any]:
         "field_of_view_diameter_px": diameter,
         "vessel_density": vessel_px / lit_px,
         "skeleton_length_px": length_px,
-        "skeleton_density": skeleton_px / (lit_px * scale**2),
+        "skeleton_density": length_px / lit_px * diameter / _DIAMETER_PX,
         "mean_width_px": width_px,
         "mean_width_share": None if width_px is None else width_px / diameter,
     }

@@ -95,7 +95,11 @@ class Predictor:
 
         A result depends on its batch no more than by the rounding of the network's sums.
         """
-        placements = [place(_checked(image), self.preprocessing) for image in images]
+        return self._placed_probabilities(images, [place(_checked(image), self.preprocessing) for image in images])
+
+    def _placed_probabilities(
+        self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
+    ) -> list[NDArray[np.float32]]:
         found: list[NDArray[np.float32]] = []
         for size, group in groupby(zip(images, placements, strict=True), key=lambda pair: pair[1].working_size):
             pairs = list(group)
@@ -107,18 +111,21 @@ class Predictor:
     def _results(self, items: Sequence[ImageLike]) -> list[Result]:
         images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
         names = ["image" if isinstance(item, np.ndarray) else Path(item).stem for item in items]
+        placements = [place(image, self.preprocessing) for image in images]
+        found = self._placed_probabilities(images, placements)
         return [
             Result(
-                decide(found, self.threshold),
-                found,
+                decide(probabilities, self.threshold),
+                probabilities,
                 image,
                 self.classes,
                 self.threshold,
                 name,
-                self.measures,
-                self.made_for,
+                measured=self.measures,
+                made_for=self.made_for,
+                area=placement.area,
             )
-            for name, image, found in zip(names, images, self.batch_probabilities(images), strict=True)
+            for name, image, placement, probabilities in zip(names, images, placements, found, strict=True)
         ]
 
     def _same_sized(self, pairs: list[tuple[NDArray[np.uint8], Placement]]) -> list[NDArray[np.float32]]:

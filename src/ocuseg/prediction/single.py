@@ -26,7 +26,7 @@ class Result:
 
     `mask` (H, W) uint8 holds class ids; `probabilities` (1, H, W) float32 are those of class 1 for two classes, else
     (C, H, W), one per class; `threshold` is None where the most probable class was taken. `measured` names what
-    `measures` gives, and `made_for` are the ranges that `flags` compares with.
+    `measures` gives, `made_for` are the ranges that `flags` compares with, and `area` is the field of view, if known.
     """
 
     mask: NDArray[np.uint8]
@@ -37,6 +37,7 @@ class Result:
     name: str
     measured: tuple[str, ...] = ()
     made_for: Ranges | None = None
+    area: FieldOfView | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -66,7 +67,7 @@ class Result:
         return self.mask[top:bottom]
 
     def _field_of_view(self) -> FieldOfView:
-        return find_field_of_view(self.image_rows, self.mask.shape)
+        return find_field_of_view(self.image_rows, self.mask.shape) if self.area is None else self.area
 
     def overlay(
         self, reference: NDArray[np.uint8] | None = None, region: NDArray[np.bool_] | None = None
@@ -116,14 +117,16 @@ def describe(
     *,
     measured: tuple[str, ...],
     made_for: Ranges | None,
+    area: FieldOfView | None = None,
 ) -> Description | None:
     """Return the measures and flags of an image of `size`, by its rows and those of its mask; None without any asked.
 
-    `levels` are those of `count_levels`. They are what a `Result` gives of the whole image, in bounded memory.
+    `levels` are those of `count_levels`, and `area` is the field of view, which else is found. They are what a `Result`
+    gives of the whole image, in bounded memory.
     """
     if not measured and made_for is None:
         return None
-    area = find_field_of_view(read_image, size)
+    area = area or find_field_of_view(read_image, size)
     measures = vessel_measures(read_mask, area) if "vessels" in measured else {}
     flags = () if made_for is None else differences(features(read_image, area, levels), made_for)
     return Description(measures, flags)

@@ -60,7 +60,7 @@ def write_result(plan: Plan, result: Result) -> Written:
         write_image(plan.overlay, result.overlay())
     description = describe(
         result.image_rows, result.mask_rows, result.mask.shape, count_levels(result.probabilities),
-        measured=result.measured, made_for=result.made_for,
+        measured=result.measured, made_for=result.made_for, area=result.area,
     )  # fmt: skip
     return Written(tuple(result.areas(plan.name)), description)
 
