@@ -39,7 +39,7 @@ from ocuseg.metrics.overlap import (
 )
 from ocuseg.metrics.ranking import auc, average_precision, brier_score, calibration_error, merge_levels
 from ocuseg.metrics.scaling import fit_scaling
-from ocuseg.metrics.threads import ThreadCounts, cldice, thread_counts
+from ocuseg.metrics.threads import ThreadCounts, cldice, load_skeletons, thread_counts
 from ocuseg.metrics.vessels import VESSEL_COLUMNS, vessel_measures
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "iou",
     "level_histogram",
     "listed_ids",
+    "load_skeletons",
     "mean_all",
     "mean_defined",
     "mean_foreground",

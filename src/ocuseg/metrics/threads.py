@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ocuseg.metrics.region import clear_outside
 
-__all__ = ["ThreadCounts", "cldice", "skeleton_of", "thread_counts"]
+__all__ = ["ThreadCounts", "cldice", "load_skeletons", "skeleton_of", "thread_counts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +85,11 @@ def skeleton_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     skeleton: NDArray[np.bool_] = skeletonize(mask)
     return skeleton
+
+
+def load_skeletons() -> None:
+    """Import what `skeleton_of` needs, which takes several tenths of a second."""
+    import skimage.morphology  # noqa: F401
 
 
 def _components(mask: NDArray[np.bool_]) -> int:

@@ -17,6 +17,7 @@ from ocuseg.errors import DataError, ImageError, OutputError, UsageError
 from ocuseg.files import hash_bytes, make_folder
 from ocuseg.images import HeldImage, ImageRows, open_rows
 from ocuseg.machine import package_version
+from ocuseg.metrics import load_skeletons
 from ocuseg.prediction.journal import Journal
 from ocuseg.prediction.plans import Plan, Plans, require_predicted
 from ocuseg.prediction.predictor import Predictor
@@ -177,6 +178,8 @@ def _done(plan: Plan, written: Written, *, done_before: bool = False) -> FileOut
 def _outcomes(predictor: Predictor, upcoming: Iterator[Plan]) -> Generator[tuple[Plan, Written | DataError]]:
     """Decode ahead of the network and write behind it; the network itself runs in the caller's thread."""
     pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ocuseg-files")
+    if predictor.measures:
+        pool.submit(load_skeletons)  # beside the decoding and the network, not when the first mask is measured
     decoded: deque[_Decoded] = deque()
     finished: deque[tuple[Plan, Future[Written]]] = deque()
     try:
