@@ -23,7 +23,7 @@ class Sizes:
     width: int = 32
     channels: tuple[int, ...] = (35, 70, 140, 280, 560)
     steps: int = 3
-    whole_steps: int = 10
+    whole_steps: int = 30
     fit_steps: int = 30
     predict: int = 64
     large: tuple[int, int] = (2336, 3504)  # as HRF
