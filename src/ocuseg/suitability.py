@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from ocuseg.field_of_view import FieldOfView
 from ocuseg.resampling import ReadRows, resize_rows
 
-__all__ = ["FEATURES", "Feature", "Ranges", "count_levels", "differences", "features", "learn_ranges", "merge_ranges"]
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "Ranges",
+    "count_foreground",
+    "differences",
+    "features",
+    "learn_ranges",
+    "merge_ranges",
+]
 
 Ranges = Mapping[str, tuple[float, float]]
 """The lowest and the highest value of each feature that a picture may have."""
@@ -61,7 +70,7 @@ def features(read: ReadRows, area: FieldOfView, levels: NDArray[np.int64]) -> di
     - `fineness`: the logarithm of the contrast of what is finer, over that.
     - `centre`: the logarithm of the mean grey up to a quarter of the shorter side from the centre, over that elsewhere.
 
-    Of the prediction, by its `count_levels`:
+    Of the prediction, by its `count_foreground`:
 
     - `foreground`: the logarithm of the share of the area with a probability from .5 on.
     - `sharpness`: the pixels from .75 on over those from .25 on; left out where there are none.
@@ -97,7 +106,7 @@ def features(read: ReadRows, area: FieldOfView, levels: NDArray[np.int64]) -> di
     return found
 
 
-def count_levels(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+def count_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return how many pixels of probabilities (C, H, W) are foreground from .25, .5 and .75 on (3,).
 
     Of one channel it is that of class 1, of more the sum of all but class 0. The counts of parts can be added.

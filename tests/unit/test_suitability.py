@@ -9,7 +9,7 @@ import pytest
 
 from ocuseg.field_of_view import FieldOfView, find_field_of_view
 from ocuseg.phantom import draw_eye, draw_fundus
-from ocuseg.suitability import FEATURES, count_levels, differences, features, learn_ranges, merge_ranges
+from ocuseg.suitability import FEATURES, count_foreground, differences, features, learn_ranges, merge_ranges
 
 LEVELS = np.array([1200, 1000, 800])
 
@@ -74,9 +74,9 @@ def test_the_dark_around_a_field_of_view_does_not_count() -> None:
 
 def test_levels_are_counted_and_of_many_classes_all_but_the_first_are_foreground() -> None:
     two = np.array([[[0.1, 0.25, 0.5, 0.75, 0.9]]], np.float32)
-    assert count_levels(two).tolist() == [4, 3, 2]
+    assert count_foreground(two).tolist() == [4, 3, 2]
     many = np.array([[[0.9, 0.3]], [[0.05, 0.3]], [[0.05, 0.4]]], np.float32)
-    assert count_levels(many).tolist() == [1, 1, 0]
+    assert count_foreground(many).tolist() == [1, 1, 0]
 
 
 def test_sharpness_of_nothing_is_left_out() -> None:

@@ -13,7 +13,7 @@ from ocuseg.drawing import draw_overlay
 from ocuseg.field_of_view import FieldOfView, find_field_of_view
 from ocuseg.metrics import area_rows, quantise, threshold_level, vessel_measures
 from ocuseg.resampling import ReadRows
-from ocuseg.suitability import Ranges, count_levels, differences, features
+from ocuseg.suitability import Ranges, count_foreground, differences, features
 
 __all__ = ["Description", "Result", "decide", "describe"]
 
@@ -56,7 +56,7 @@ class Result:
 
     def features(self) -> dict[str, float]:
         """Return the features of image and prediction by which `flags` compares: see `ocuseg.suitability.features`."""
-        return features(self.image_rows, self._field_of_view(), count_levels(self.probabilities))
+        return features(self.image_rows, self._field_of_view(), count_foreground(self.probabilities))
 
     def image_rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows `top` to `bottom` of the image."""
@@ -121,8 +121,8 @@ def describe(
 ) -> Description | None:
     """Return the measures and flags of an image of `size`, by its rows and those of its mask; None without any asked.
 
-    `levels` are those of `count_levels`, and `area` is the field of view, which else is found. They are what a `Result`
-    gives of the whole image, in bounded memory.
+    `levels` are those of `count_foreground`, and `area` is the field of view, which else is found. They are what a
+    `Result` gives of the whole image, in bounded memory.
     """
     if not measured and made_for is None:
         return None

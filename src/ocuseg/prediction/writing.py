@@ -31,7 +31,7 @@ from ocuseg.prediction.banding import probability_bands
 from ocuseg.prediction.plans import SOFTWARE, Plan
 from ocuseg.prediction.predictor import Predictor
 from ocuseg.prediction.single import Description, Result, decide, describe
-from ocuseg.suitability import count_levels
+from ocuseg.suitability import count_foreground
 
 __all__ = ["Written", "write_by_bands", "write_result"]
 
@@ -59,7 +59,7 @@ def write_result(plan: Plan, result: Result) -> Written:
     if plan.overlay:
         write_image(plan.overlay, result.overlay())
     description = describe(
-        result.image_rows, result.mask_rows, result.mask.shape, count_levels(result.probabilities),
+        result.image_rows, result.mask_rows, result.mask.shape, count_foreground(result.probabilities),
         measured=result.measured, made_for=result.made_for, area=result.area,
     )  # fmt: skip
     return Written(tuple(result.areas(plan.name)), description)
@@ -84,7 +84,7 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
             mask = decide(band, predictor.threshold)
             put_mask(mask)
             areas += class_areas(mask, len(classes))
-            levels += count_levels(band)
+            levels += count_foreground(band)
             put_probabilities(top, band)
             if kept is not None:
                 kept.write(mask.data)
