@@ -18,7 +18,7 @@ $(VENV)/.train: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(PIP) install -c constraints.txt -e '.[train,dev,openvino,ray]'
+	$(PIP) install -c constraints.txt -e '.[train,dev,openvino,ray,serve,annotations,medical,docs]'
 	touch $@
 
 demo: $(VENV)/.train          ## the whole job; DATA=folder does it on your own images

@@ -1,0 +1,130 @@
+"""The commands that use a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ocuseg import terminal
+from ocuseg.cli.application import app
+from ocuseg.cli.options import (
+    AddressOption,
+    ChunkOption,
+    Data,
+    EngineName,
+    EngineOption,
+    FlipsOption,
+    MasksName,
+    MasksOption,
+    Model,
+    PrecisionName,
+    PrecisionOption,
+    RecipeOption,
+    Region,
+    RetryOption,
+    RuntimeName,
+    RuntimeOption,
+    SetOption,
+    ThresholdOption,
+    WorkerOption,
+)
+
+__all__ = ["compare", "evaluate", "predict", "print_scores"]
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[str, typer.Option("--split", help="train, val or test; val if there is no test.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write; default RUN/evaluation/<split>.")] = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    region: Annotated[Region, typer.Option("--region", help="Where pixels count.")] = Region.field_of_view,
+    runtime: RuntimeOption = RuntimeName.auto,
+    precision: PrecisionOption = PrecisionName.auto,
+    flips: FlipsOption = None,
+) -> None:
+    """Score a model on a split: pooled and per image, with intervals, overlays and a report."""
+    from ocuseg import commands
+
+    with terminal.progress_bar("evaluating") as progress:
+        evaluation = commands.evaluate(
+            model, data,
+            split=split, out=out, recipe=recipe, overrides=overrides or (), region=region.value,
+            runtime=runtime.value, precision=precision.value, flips=flips, progress=progress,
+        )  # fmt: skip
+    print_scores(evaluation.metrics, out or commands.evaluation_folder(model, evaluation.metrics["split"]))
+    if evaluation.dead or evaluation.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    model: Model,
+    images: Annotated[list[str], typer.Argument(help="Images or folders of images.", show_default=False)],
+    out: Annotated[str, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities, PNG.")] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="Also write the probabilities, as NumPy arrays instead.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
+    threshold: ThresholdOption = None,
+    runtime: RuntimeOption = RuntimeName.auto,
+    precision: PrecisionOption = PrecisionName.auto,
+    flips: FlipsOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Also predict what an earlier run has done.")] = False,
+    engine: EngineOption = EngineName.local,
+    address: AddressOption = None,
+    masks: MasksOption = MasksName.table,
+    chunk_images: ChunkOption = 100,
+    worker_cpus: WorkerOption = 1,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
+    from ocuseg import commands
+
+    if engine is EngineName.ray:
+        if probabilities or npz or overlay:
+            raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")
+        with terminal.progress_bar("predicting") as progress:
+            summary = commands.predict_collection(
+                model, images, out=out, address=address, masks=masks.value, chunk_images=chunk_images,
+                worker_cpus=worker_cpus, threshold=threshold, runtime=runtime.value, precision=precision.value,
+                flips=flips, retry_failed=retry_failed, progress=progress,
+            )  # fmt: skip
+        typer.echo(str(summary))
+        raise typer.Exit(1 if summary.failed else 0)
+    with terminal.progress_bar("predicting") as progress:
+        outcomes = commands.predict_each(
+            model, images, out=out, probabilities="npz" if npz else probabilities, overlay=overlay, threshold=threshold,
+            runtime=runtime.value, precision=precision.value, flips=flips, again=again, progress=progress,
+        )  # fmt: skip
+        summary_line, failed = terminal.show_outcomes(outcomes, out)
+    typer.echo(summary_line)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="An evaluation folder or its metrics.json.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Another evaluation of the same images.", show_default=False)],
+) -> None:
+    """Compare two evaluations of the same images: differences, intervals, paired tests."""
+    from ocuseg import commands
+    from ocuseg.reporting import comparison_table
+
+    typer.echo(comparison_table(commands.compare(first, second)))
+
+
+def print_scores(metrics: Mapping[str, Any], folder: Path) -> None:
+    """Print the table of an evaluation, where it was written, and what is wrong with it."""
+    from ocuseg.evaluation.judgement import DEAD_REMEDY
+    from ocuseg.reporting import scores_table
+
+    typer.echo(scores_table(metrics, with_faults=False))
+    typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
+    terminal.say_all(f"dead: {sentence}; {DEAD_REMEDY}" for sentence in metrics["dead"])
+    terminal.say_all(metrics["failures"])

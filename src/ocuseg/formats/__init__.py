@@ -1,0 +1,1 @@
+"""Other people's annotations and medical files, in and out."""

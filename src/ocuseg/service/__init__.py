@@ -1,0 +1,1 @@
+"""The Predictor behind HTTP, and its page."""
