@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import UsageError
 from ocuseg.field_of_view import FieldOfView, estimate_field_of_view, find_field_of_view
+from ocuseg.lighting import Lighting, measure_lighting
 from ocuseg.resampling import ReadRows, resize
 
 __all__ = [
@@ -47,8 +48,9 @@ class Preprocessing:
 
     `crop` cuts the image to the estimated field of view (with a margin of 1 %). Then `size` resizes it to exactly
     (height, width), or `field_of_view_diameter_px` rescales it so that the field of view is this wide; with neither,
-    the pixels stay as they are. `mean` and `std` are per colour on the 0 to 1 scale. The network's input is padded to
-    a multiple of `multiple` pixels. Raises UsageError for values that cannot be meant.
+    the pixels stay as they are. `even_light` evens the light out: the share of the box over which the mean and spread
+    of each colour are taken (see `ocuseg.lighting`). `mean` and `std` are per colour on the 0 to 1 scale. The network's
+    input is padded to a multiple of `multiple` pixels. Raises UsageError for values that cannot be meant.
     """
 
     crop: Crop = "none"
@@ -57,6 +59,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
     multiple: int = 32
+    even_light: float | None = None
 
     def __post_init__(self) -> None:
         if self.crop not in ("none", "field_of_view"):
@@ -69,6 +72,8 @@ class Preprocessing:
             raise UsageError(
                 f"preprocessing: field_of_view_diameter_px is {self.field_of_view_diameter_px!r}; write a pixel count"
             )
+        if self.even_light is not None and not _is_share(self.even_light):
+            raise UsageError(f"preprocessing: even_light is {self.even_light!r}; write a share above 0, up to 1")
         if not _is_count(self.multiple):
             raise UsageError(f"preprocessing: multiple is {self.multiple!r}; write a pixel count such as 32")
         if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
@@ -106,7 +111,7 @@ class Placement:
 
     `seen` (H, W) is where the image shows anything: a network that was trained inside fields of view alone has never
     learnt what the dark around them is, so `undo` calls it background. None: everywhere. `area` is the field of view,
-    where it had to be found.
+    where it had to be found, and `light` what is evened out.
     """
 
     original_size: Size
@@ -114,15 +119,19 @@ class Placement:
     working_size: Size
     seen: NDArray[np.bool_] | None = dataclasses.field(default=None, compare=False)
     area: FieldOfView | None = dataclasses.field(default=None, compare=False)
+    light: Lighting | None = dataclasses.field(default=None, compare=False)
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced."""
+        """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced.
+
+        Where the light is to be evened out, it is.
+        """
         self._require(image.shape[:2], self.original_size)
         top, left, bottom, right = self.box
         part = np.ascontiguousarray(image[top:bottom, left:right])
-        if part.shape[:2] == self.working_size:
-            return part
-        return np.array(resize(part, self.working_size))
+        if part.shape[:2] != self.working_size:
+            part = np.array(resize(part, self.working_size))
+        return part if self.light is None else self.light.even(part, 0, self.working_size)
 
     def apply_mask(self, mask: NDArray[_T]) -> NDArray[_T]:
         """Return the box of `mask` (H, W), of any type, at the working size; each pixel takes its nearest one."""
@@ -177,7 +186,8 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     """
     height, width = size
     box: Box = (0, 0, height, width)
-    if preprocessing.crop == "none" and preprocessing.field_of_view_diameter_px is None:
+    scaled = preprocessing.field_of_view_diameter_px is not None
+    if preprocessing.crop == "none" and not scaled and preprocessing.even_light is None:
         return Placement(size, box, preprocessing.size or size), None
     found = area = find_field_of_view(read, size)
     seen = area.box()
@@ -198,7 +208,11 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     elif preprocessing.field_of_view_diameter_px is not None:
         scale = preprocessing.field_of_view_diameter_px / diameter
         working = (max(1, round(working[0] * scale)), max(1, round(working[1] * scale)))
-    return Placement(size, box, working, area=found), area if preprocessing.crop == "field_of_view" else None
+    light = None
+    if preprocessing.even_light is not None:
+        light = measure_lighting(read, box, found, preprocessing.even_light)
+    placement = Placement(size, box, working, area=found, light=light)
+    return placement, area if preprocessing.crop == "field_of_view" else None
 
 
 def normalise(image: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -261,6 +275,10 @@ flips: list[tuple[Callable[[NDArray[Any]], NDArray[Any]], Callable[[NDArray[Any]
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
 
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:

@@ -39,7 +39,7 @@ class TestPreprocessing:
         for given in (
             Preprocessing(),
             Preprocessing("field_of_view", (256, 320), None, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 16),
-            Preprocessing(field_of_view_diameter_px=1024),
+            Preprocessing(field_of_view_diameter_px=1024, even_light=0.06),
         ):
             assert Preprocessing.from_json(json.loads(json.dumps(given.to_json()))) == given
 
@@ -55,6 +55,9 @@ class TestPreprocessing:
             ({"size": [8, 0]}, "height and width"),
             ({"size": 8}, "lists of numbers"),
             ({"field_of_view_diameter_px": 0}, "pixel count"),
+            ({"even_light": 0}, "share above 0"),
+            ({"even_light": 1.5}, "share above 0"),
+            ({"even_light": "a little"}, "share above 0"),
             ({"multiple": True}, "multiple is True"),
             ({"std": [1, 1, 0]}, "positive"),
             ({"mean": [1, 1]}, "three numbers"),

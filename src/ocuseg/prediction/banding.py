@@ -45,7 +45,8 @@ def _working_bands(predictor: Predictor, image: ImageRows, placement: Placement)
         return image.rows(top + start, top + stop)[:, left:right]
 
     def prepared(start: int, stop: int) -> NDArray[np.uint8]:
-        return resize_rows(read, (bottom - top, right - left), placement.working_size, start, stop)
+        rows = resize_rows(read, (bottom - top, right - left), placement.working_size, start, stop)
+        return rows if placement.light is None else placement.light.even(rows, start, placement.working_size)
 
     multiple = predictor.preprocessing.multiple
     padded = (height + -height % multiple, width + -width % multiple)

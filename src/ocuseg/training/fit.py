@@ -97,6 +97,7 @@ def fit(
         crop=recipe.preprocessing.crop,
         size=recipe.preprocessing.size,
         field_of_view_diameter_px=recipe.preprocessing.field_of_view_diameter_px,
+        even_light=recipe.preprocessing.even_light,
         multiple=int(network.multiple),
     )
     records = {split: checked.index.of_split(split) for split in ("train", "val")}

@@ -53,6 +53,7 @@ class PreprocessingSettings(_Settings):
     crop: Literal["none", "field_of_view"] = "none"
     size: tuple[_Positive, _Positive] | None = None
     field_of_view_diameter_px: Annotated[int, Field(ge=16)] | None = None
+    even_light: Annotated[float, Field(gt=0, le=1)] | None = None
     mean: Literal["measured"] | tuple[float, float, float] = "measured"
     std: Literal["measured"] | tuple[float, float, float] = "measured"
 

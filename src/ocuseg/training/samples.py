@@ -29,7 +29,9 @@ _log = logging.getLogger("ocuseg")
 
 _FORMAT = 1  # of what `_packed` makes
 _DECODERS = ("numpy", "pillow", "scipy", "tifffile")
-_SOURCES = ("encoding", "field_of_view.py", "geometry.py", "images", "resampling.py", "training/samples.py")
+_SOURCES = (
+    "encoding", "field_of_view.py", "geometry.py", "images", "lighting.py", "resampling.py", "training/samples.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def load_samples(
         "crop": preprocessing.crop,
         "size": preprocessing.size,
         "field_of_view_diameter_px": preprocessing.field_of_view_diameter_px,
+        "even_light": preprocessing.even_light,
         "encoding": encoding.to_json(),
         "ignore_index": ignore_index,
     }
