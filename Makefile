@@ -9,7 +9,7 @@ TESTS  ?=
 KERAS_PYTHON ?= python3.12
 KERAS_VENV    = .venv-keras
 
-.PHONY: demo test test-keras bench check clean
+.PHONY: demo test test-keras bench models check clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocuseg needs Python 3.11 or later; set PYTHON=")'
@@ -52,6 +52,13 @@ BENCH     ?=
 bench: $(VENV)/.dev           ## this project and its peers, timed in turns; ROWS=train-unet,cold-start chooses
 	$(BIN)/python benchmarks/peers/run.py --peers $(PEERS_VENV) \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
+
+# Anybody can make the models that ship again; a stopped training goes on.
+MODELS      ?= vessels cataract-surgery cataract-lens
+MODELS_DATA ?= ../shared/data
+
+models: $(VENV)/.train        ## the models that ship, trained, measured and described: MODELS=names, MODELS_DATA=folder
+	$(BIN)/python models/make.py $(MODELS) --data "$(MODELS_DATA)"
 
 clean:
 	rm -rf $(VENV) $(KERAS_VENV) $(PEERS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
