@@ -222,6 +222,15 @@ class TestStartingFromAModel:
             if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
                 torch.testing.assert_close(value, weights[name.removeprefix("network.")], rtol=0, atol=1e-6)
 
+    def test_without_a_recipe_it_goes_on_gently_by_its_own(self, drawn: Path, trained: Run, tmp_path: Path) -> None:
+        run = ocuseg.train(drawn, out=tmp_path / "run", start_from=trained, overrides=["epochs=1"])
+        before, after = trained.recipe, run.recipe
+        assert after.learning_rate == pytest.approx(before.learning_rate / 4)
+        assert (after.loss, after.crop_px, after.network["width"]) == (before.loss, before.crop_px, 8)
+        start, made = load_bundle(trained.bundle), load_bundle(run.bundle)
+        assert made.preprocessing == start.preprocessing
+        assert run.history[0]["val_dice"] > 0.5
+
     def test_which_images_it_has_seen_is_not_forgotten(
         self, drawn: Path, trained: Run, train_only: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
