@@ -66,9 +66,9 @@ def train(
 
     `recipe` is the name of a shipped recipe (default `retina-unet256`; with `start_from` the model's own, a fifth as
     long and at a quarter of its learning rate), a YAML file, or a mapping; `overrides` are `key=value`. `out` is the
-    run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder to go on with; `data` is then
-    known. `start_from` is a shipped model, run or bundle whose weights come first. `callbacks` are Lightning callbacks
-    of your own, copied for each fold. Decoded images are kept for the next run in the user's cache folder
+    run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder to go on with; `data`
+    is then known. `start_from` is a shipped model, run or bundle whose weights come first. `callbacks` are Lightning
+    callbacks of your own, copied for each fold. Decoded images are kept for the next run in the user's cache folder
     (`cache="on"`), in another folder, or nowhere (`"off"`). `progress` shows bars.
 
     With `folds`, a cross-validation by group over the images of all splits: the run has a run in each of its `folds`,
