@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,7 +14,9 @@ from ocuseg.classes import Classes, ClassInfo, default_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, OutputError
 from ocuseg.evaluation import evaluate_records
+from ocuseg.evaluation.curves import calibration_bins, precision_recall
 from ocuseg.index.records import Record
+from ocuseg.metrics import LEVELS, calibration_error
 from ocuseg.reporting import require_replaceable, scores_table, write_evaluation
 
 IDS = MaskEncoding("ids", ((0, 0), (1, 1), (2, 2)))
@@ -78,9 +81,14 @@ class Outline(HTMLParser):
         assert not self.stack
 
     def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "br", "input"):
             self.stack.append(tag)
         self.sources += [value for key, value in attributes if key in ("src", "href")]
+        for _, value in attributes:
+            self.sources += re.findall(r"url\((.*?)\)", value or "")
+
+    def handle_startendtag(self, tag, attributes):
+        """A shape of a drawing, which has no content."""
 
     def handle_endtag(self, tag):
         assert self.stack.pop() == tag
@@ -124,15 +132,32 @@ def test_the_tables_say_what_the_scores_say(written):
 def test_the_page_opens_offline_and_escapes_what_it_is_given(written):
     page = (written[1] / "report.html").read_text(encoding="utf-8")
     outline = Outline(page)
-    outside = [source for source in outline.sources if not source.startswith(("data:image/", "overlays/"))]
+    outside = [source for source in outline.sources if not source.startswith(("data:image/", "overlays/", "#"))]
     assert outside == []
-    assert not re.search(r"https?://|<script|@import|url\(", page)
+    assert not re.search(r"https?://|@import|url\((?!data:image/)| src=", page)
+    assert page.count("<script") == 1
+    assert "default-src 'none'" in page
     assert "<b>red</b> on test" in "".join(outline.words)
     for source in outline.sources:
         if source.startswith("overlays/"):
             assert re.fullmatch(r"overlays/[\w.%-]+", source)
+        elif source.startswith("#"):
+            assert f'id="{source[1:]}"' in page
         else:
             Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).verify()
+
+
+def test_a_hostile_name_stays_text(records, tmp_path):
+    name = "x\"'><script>alert(1)<&script>"
+    (record,) = records(1)
+    classes = Classes((ClassInfo(0, "background", "#000000"), ClassInfo(1, "<img src=x onerror=alert(2)>", "#e69f00")))
+    hostile = replace(record, name=name, group="<iframe>")
+    evaluation = evaluate_records(Red(classes), [hostile], IDS, split="<u>", provenance={"model": "</title><style>"})
+    page = (write_evaluation(evaluation, tmp_path / "out") / "report.html").read_text(encoding="utf-8")
+    outline = Outline(page)
+    assert page.count("<script") == 1
+    assert not re.search(r"<(img|iframe|u)\b", page)
+    assert {name, "<iframe>", "</title><style> on <u>"} <= set(outline.words)
 
 
 def test_the_page_shows_scores_intervals_observer_and_protocol(written):
@@ -164,16 +189,51 @@ def test_a_dead_network_and_a_failed_image_stand_on_top(records, tmp_path):
     assert len(list((folder / "masks").iterdir())) == 2
 
 
-def test_many_images_show_the_best_and_the_worst(records, tmp_path):
-    evaluation = evaluate_records(Red(default_classes(2)), records(15), IDS, borders=False)
+def test_of_very_many_images_the_worst_are_shown(records, tmp_path, monkeypatch):
+    monkeypatch.setattr("ocuseg.reporting.writing.MOST_SHOWN", 6)
+    evaluation = evaluate_records(Red(default_classes(2)), records(9), IDS, borders=False)
     seen = []
     folder = write_evaluation(evaluation, tmp_path / "out", progress=lambda *at: seen.append(at))
     page = (folder / "report.html").read_text(encoding="utf-8")
-    worst, best = page.split("<h3>Best first</h3>")
-    captions = [re.findall(r"<figcaption><span>eye (\d\d)", part) for part in (worst, best)]
-    assert captions == [["14", "13", "12", "11", "10", "09"], ["00", "01", "02", "03", "04", "05"]]
-    assert len(list((folder / "overlays").iterdir())) == 15
-    assert seen[-1] == (15, 15)
+    assert re.findall(r"<h3><span>eye (\d\d)", page) == ["08", "07", "06", "05", "04", "03"]
+    assert "The 6 worst are shown; all 9 are in the folder overlays." in page
+    assert len(list((folder / "overlays").iterdir())) == 9
+    assert page.count("<tr data-name=") == 9
+    assert seen[-1] == (9, 9)
+
+
+def test_the_curves_of_the_run_and_the_command_are_there_where_they_are_known(records, tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text(
+        "epoch,learning_rate,train_loss,val_dice,time_s\n1,0.1,0.9,,2\n2,0.1,0.4,0.6,2\n", encoding="utf-8"
+    )
+    facts = {"epoch": 2, "command": "ocuseg evaluate 'a <model>' data", "versions": {"numpy": "9.9.9", "torch": None}}
+    evaluation = evaluate_records(Red(default_classes(2)), records(2), IDS, borders=False, provenance=facts)
+    page = (write_evaluation(evaluation, tmp_path / "a", history=history) / "report.html").read_text(encoding="utf-8")
+    words = Outline(page).words
+    assert {"Loss by epoch", "train loss", "val dice", "these weights: epoch 2"} <= set(words)
+    assert "learning rate" not in words
+    assert "ocuseg evaluate 'a <model>' data" in words
+    assert "Made with numpy 9.9.9." in words
+    bare = (write_evaluation(evaluation, tmp_path / "b", history=tmp_path / "none") / "report.html").read_text("utf-8")
+    assert "Loss by epoch" not in bare
+
+
+def test_bins_and_curves_say_what_was_counted():
+    histogram = np.zeros((2, LEVELS), dtype=np.int64)
+    half = (LEVELS - 1) // 2
+    histogram[0, 0], histogram[1, half], histogram[0, half], histogram[1, -1] = 5, 1, 2, 2
+    bins = calibration_bins(histogram)
+    assert [row["pixels"] for row in bins] == [5, *[0] * 6, 3, *[0] * 6, 2]
+    assert bins[0] == {"pixels": 5, "probability": 0.0, "share": 0.0}
+    assert (bins[7]["probability"], bins[7]["share"]) == pytest.approx((0.5, 1 / 3), abs=1e-5)
+    assert bins[1]["share"] is None
+    error = sum(row["pixels"] * abs(row["share"] - row["probability"]) for row in bins if row["pixels"]) / 10
+    assert error == pytest.approx(float(calibration_error(histogram)), abs=1e-6)
+    curve = precision_recall(histogram)
+    assert curve.recall.tolist() == pytest.approx([2 / 3, 1.0])
+    assert curve.precision.tolist() == pytest.approx([1.0, 3 / 5])
+    assert precision_recall(histogram[:, :half]).recall.size == 0
 
 
 def test_more_classes_get_an_overview_and_a_confusion(records, tmp_path):
@@ -202,8 +262,13 @@ def test_more_classes_get_an_overview_and_a_confusion(records, tmp_path):
     assert "mean, with background" in text
     assert "Share of iris" in text
     assert "2nd observer" not in text
-    assert "reference edge" in text
-    assert "extra" not in text
+    assert "other class" in text
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'swatch" style="background: rgb\((.*?)\)"></span>(iris|pupil)', page) == [
+        ("230, 159, 0", "iris"), ("86, 180, 233", "pupil"),
+    ]  # fmt: skip
+    row = evaluation.confusion[2]
+    assert f"{100 * row[2] / row.sum():.1f} %<small>{row[2]:,}</small>" in page
     table = scores_table(evaluation.to_json())
     assert "IoU, with background (mIoU)" in table
     lines = {line.split("  ")[0]: line.split() for line in table.splitlines()}

@@ -16,7 +16,7 @@ from ocuseg.evaluation.cautions import few_units
 from ocuseg.metrics import number
 from ocuseg.metrics.intervals import holm, paired_difference
 
-__all__ = ["COMPARED", "ComparedScore", "Comparison", "compare"]
+__all__ = ["COMPARED", "ComparedScore", "Comparison", "Evaluated", "compare", "read_evaluation"]
 
 COMPARED = ("dice", "auc", "nsd_1px", "hd95_px", "cldice")
 """The scores that are compared where both evaluations have them; more can be asked for, each costs power."""
@@ -24,6 +24,18 @@ COMPARED = ("dice", "auc", "nsd_1px", "hd95_px", "cldice")
 _LOWER_IS_BETTER = ("hd95_px",)
 _MEAN = "mean"
 _TEXT_COLUMNS = ("image", "group", "class")
+
+
+Rows = dict[tuple[str, str], dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """An evaluation on disk: its folder, `metrics.json`, and the rows of `per_image.csv` by image and class id."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +92,8 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
     Raises UsageError for a path or score that is not there; DataError where the images, their reference masks or the
     regions differ, or a file is damaged.
     """
-    sides = [_read(Path(path)) for path in (a, b)]
-    (metrics_a, rows_a), (metrics_b, rows_b) = sides
+    sides = [read_evaluation(path) for path in (a, b)]
+    (metrics_a, rows_a), (metrics_b, rows_b) = ((side.metrics, side.rows) for side in sides)
     _require_same_images(rows_a, rows_b, str(a), str(b))
     first = next(iter(rows_a.values()))
     available = [name for name in first if name in next(iter(rows_b.values())) and name not in _TEXT_COLUMNS]
@@ -107,9 +119,6 @@ def compare(a: Path | str, b: Path | str, scores: Sequence[str] | None = None) -
         names = [str(a), str(b)]
     notes = _notes(metrics_a, metrics_b) + tuple(few_units(max((row.groups for row in rows), default=0)))
     return Comparison(names[0], names[1], len({key[0] for key in rows_a}), rows, notes)
-
-
-Rows = dict[tuple[str, str], dict[str, str]]
 
 
 def _add_means(rows: Rows) -> None:
@@ -152,7 +161,12 @@ def _compared(class_id: str, name: str, score: str, rows_a: Rows, rows_b: Rows) 
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Rows]:
+def read_evaluation(path: Path | str) -> Evaluated:
+    """Return what `evaluate` wrote to a folder, named by it, by its `metrics.json`, or by a run with one evaluation.
+
+    Raises UsageError where there is none, and DataError where it is damaged.
+    """
+    path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: does not exist; give a folder that ocuseg evaluate wrote")
     folder = path.parent if path.is_file() else path
@@ -173,7 +187,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Rows]:
     except (OSError, ValueError, KeyError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{folder}: cannot be read as an evaluation ({reason}); run 'ocuseg evaluate' again") from error
-    return metrics, rows
+    return Evaluated(folder, metrics, rows)
 
 
 def _require_numbers(row: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from ocuseg.evaluation.cautions import (
     few_units,
 )
 from ocuseg.evaluation.counting import MaskCounts
+from ocuseg.evaluation.curves import Curve, calibration_bins, precision_recall
 from ocuseg.evaluation.judgement import judge_dead
 from ocuseg.evaluation.measuring import Measured, PackedMask
 from ocuseg.evaluation.scores import (
@@ -60,8 +61,9 @@ class Evaluation:
 
     `metrics` is the content of `metrics.json`. `table` holds the scores of each image and class, (N, C), in the order
     of `records`; `areas_reference` and `areas_prediction` are pixels (N, C) inside the region. `sweep` counts (F, 99)
-    are pooled, for each foreground class against the rest. `failures` are lines about images that could not be
-    scored, `dead` about classes that were not learnt, `warnings` about anything else that a reader must know.
+    and the F `curves` are pooled, for each foreground class against the rest. `failures` are lines about images that
+    could not be scored, `dead` about classes that were not learnt, `warnings` about anything else that a reader must
+    know.
     """
 
     metrics: dict[str, Any]
@@ -75,6 +77,7 @@ class Evaluation:
     areas_reference: NDArray[np.int64]
     areas_prediction: NDArray[np.int64]
     sweep: Counts
+    curves: tuple[Curve, ...]
     packed_masks: tuple[PackedMask, ...]
     failures: tuple[str, ...]
     dead: tuple[str, ...]
@@ -117,6 +120,11 @@ class Evaluation:
         """Return the positions of `records`, highest mean foreground Dice first, undefined last."""
         scores = self.image_dice()
         return sorted(range(len(scores)), key=lambda index: (np.isnan(scores[index]), -np.nan_to_num(scores[index])))
+
+    def worst_first(self) -> list[int]:
+        """Return the positions of `records`, lowest mean foreground Dice first, undefined last."""
+        scores = self.image_dice()
+        return sorted(range(len(scores)), key=lambda index: (np.isnan(scores[index]), np.nan_to_num(scores[index])))
 
     def image_dice(self) -> NDArray[np.float64]:
         """Return the mean foreground Dice of each image (N,), NaN where no foreground class is in either mask."""
@@ -196,7 +204,7 @@ class Scorecard:
                 **header,
                 **scores,
                 "confusion": table_of_counts,
-                "calibration": calibration,
+                "calibration": {**calibration, "bins": calibration_bins(self._confidence)},
                 "oracle_gap": gap,
                 "second_observer": second,
             },
@@ -210,6 +218,7 @@ class Scorecard:
             areas_reference=tally.confusion.sum(axis=2),
             areas_prediction=tally.confusion.sum(axis=1),
             sweep=swept,
+            curves=tuple(precision_recall(histogram) for histogram in foreground(self._histograms)),
             packed_masks=tuple(item.prediction for item in self._measured),
             failures=tuple(self._failures),
             dead=dead,

@@ -1,81 +1,57 @@
-"""The look of the report, and the few pieces of HTML that it is made of."""
+"""The page around a report, and the few pieces of HTML that its text and tables are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
+from importlib import resources
 from typing import Any
-from urllib.parse import quote
 
-from ocuseg.reporting.tables import shown
+__all__ = ["SortableRow", "boxed", "document", "facts", "section", "sortable_table", "swatches", "table", "tile"]
 
-__all__ = ["STYLE", "Thumbnail", "boxed", "gallery", "table", "tile"]
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --line: #dfe3e8; --page: #ffffff;
-  --card: #f5f7f9; --red: #b3261e; --red-card: #fdecea; --amber: #8a5a00; --amber-card: #fdf3dc; --link: #005ea8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #a3adba; --line: #343b46; --page: #14181e;
-  --card: #1d232b; --red: #ffb4ab; --red-card: #4a1713; --amber: #ffd58a; --amber-card: #3d2f10; --link: #8fc7ff; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 68rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { margin: .4rem 0; max-width: 46rem; } p.wide { max-width: none; }
-a { color: var(--link); }
-.soft, figcaption, caption { color: var(--soft); }
-.box { border-radius: .4rem; padding: .7rem 1rem; margin: .8rem 0; border-left: .3rem solid; overflow-wrap: anywhere; }
-.box ul { margin: .3rem 0 0; padding-left: 1.2rem; }
-.dead, .failed { color: var(--red); background: var(--red-card); border-color: var(--red); }
-.warned { color: var(--amber); background: var(--amber-card); border-color: var(--amber); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
-.tile { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .9rem; }
-.tile b { display: block; font-size: 1.7rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.tile small { color: var(--soft); display: block; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .3rem; }
-th, td { padding: .32rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-thead th { font-weight: 600; vertical-align: bottom; } tbody th { font-weight: 400; }
-tr > :first-child { text-align: left; padding-left: 0; }
-td small { display: block; color: var(--soft); }
-td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-.swatch { display: inline-block; width: .8em; height: .8em; border-radius: .15em; border: 1px solid #0008;
-  vertical-align: -.05em; margin-right: .3em; }
-figure { margin: 0; }
-.plot img { max-width: 46rem; width: 100%; background: #fff; border: 1px solid var(--line); border-radius: .5rem; }
-.plot.confusion img { width: auto; max-width: min(100%, 46rem); margin-top: .8rem; }
-.key { white-space: nowrap; margin-right: .8em; }
-.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: 1rem; }
-.images img { width: 100%; display: block; border-radius: .3rem; background: #000; }
-figcaption { display: flex; justify-content: space-between; gap: .6rem; padding-top: .25rem; font-size: .87rem; }
-figcaption b { color: var(--ink); font-variant-numeric: tabular-nums; }
-figcaption span { overflow-wrap: anywhere; }
-details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
-footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8rem; color: var(--soft); }
-@media print {
-  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #ccc; --page: #fff; --card: #f6f6f6;
-    --red: #a00; --red-card: #fff; --amber: #630; --amber-card: #fff; --link: #000; }
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
-  figure, tr, .tile, .box { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  .images { grid-template-columns: repeat(3, 1fr); } .tiles { grid-template-columns: repeat(5, 1fr); gap: .4rem; }
-  .tile { padding: .4rem .5rem; } .tile b { font-size: 1.2rem; }
-  .scroll { overflow: visible; } table { font-size: 8.5pt; }
-  th, td { padding: .2rem .35rem; } th { white-space: normal; }
-  .plot img { max-width: 13cm; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-}
-"""
+_ASCENDING = ' aria-sort="ascending"'
 
 
 @dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A reduced overlay as a data URI, with the image's name and its mean foreground Dice (None if undefined)."""
+class SortableRow:
+    """A row about one image: its cells as text, and the class by which it can be chosen, if there are several."""
 
-    name: str
-    dice: float | None
-    data_uri: str
+    image: str
+    cells: Sequence[str]
+    class_name: str = ""
+    link: str = field(default="", kw_only=True)
+
+
+def document(title: str, parts: Sequence[str], *, rules: str = "") -> str:
+    """Return a whole page of HTML; `rules` are further style rules, empty parts are left out.
+
+    The page holds its style and its script, and forbids the browser to load or to run anything else.
+    """
+    style = _own("page.css") + rules
+    script = _own("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
+        f"form-action 'none'"
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n<footer>Made by ocuseg. For research; not a medical device.</footer>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def section(name: str, title: str, parts: Sequence[str]) -> str:
+    """Return a section with a heading, to which `#name` leads; nothing without content."""
+    content = "\n".join(part for part in parts if part)
+    return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{escape(title)}</h2>\n{content}\n</section>'
 
 
 def boxed(kind: str, heading: str, lines: Sequence[str]) -> str:
@@ -97,18 +73,77 @@ def table(header: Sequence[str], body: Sequence[Sequence[Any]], *, caption: str 
         + "".join(f"<td>{cell if safe else escape(str(cell))}</td>" for cell in row[1:]) + "</tr>"
         for row in body
     ]  # fmt: skip
-    top = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll"><table>{top}<thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    top = f'<p class="soft wide">{escape(caption)}</p>' if caption else ""
+    listed = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return top + _scrolling(listed, caption or f"scores of {header[0]}")
+
+
+def facts(values: Sequence[tuple[str, Any]]) -> str:
+    """Return names and what they are, a line each; what is empty is left out."""
+    cells = "".join(
+        f'<tr><td>{escape(name)}</td><td class="text">{escape(str(value))}</td></tr>' for name, value in values if value
+    )
+    return f'<table class="facts">{cells}</table>'
+
+
+def sortable_table(
+    header: Sequence[str], rows: Sequence[SortableRow], *, texts: int, sorted_by: str, caption: str, limited: str
+) -> str:
+    """Return a table of images that sorts by a click on a heading, and filters by name, by class and below a number.
+
+    The first `texts` columns are text, the others numbers. The rows come in the order of `sorted_by`, lowest first.
+    The number is that of the column `limited`.
+    """
+    column = header.index(limited)
+    head = "".join(
+        f'<th scope="col" class="{_kind(index, texts)}"{_ASCENDING if name == sorted_by else ""}>'
+        f'<button type="button">{escape(name)}</button></th>'
+        for index, name in enumerate(header)
+    )
+    lines = "".join(_sortable_row(row, texts) for row in rows)
+    classes = sorted({row.class_name for row in rows if row.class_name})
+    options = "".join(f"<option>{escape(name)}</option>" for name in classes)
+    chosen = (
+        f'<label>Class<select name="class"><option value="">all</option>{options}</select></label>' if classes else ""
+    )
+    controls = (
+        '<form class="controls" id="row-controls"><label>Name contains<input type="search" name="name"></label>'
+        f'{chosen}<label>{escape(limited)} below<input type="number" name="below" step="any" data-column="{column}">'
+        '</label><button type="reset">Show all</button><output></output></form>'
+    )
+    listed = (
+        '<table class="sortable" data-controls="row-controls">'
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    )
+    return f'{controls}<p class="soft wide">{escape(caption)}</p>{_scrolling(listed, "scores of each image")}'
+
+
+def swatches(colours: Mapping[str, tuple[int, int, int]]) -> str:
+    """Return what colours (RGB) mean, one after the other."""
+    return "".join(
+        f'<span class="key"><span class="swatch" style="background: rgb{colour}"></span>{escape(name)}</span>'
+        for name, colour in colours.items()
     )
 
 
-def gallery(thumbnails: Sequence[Thumbnail]) -> str:
-    """Return pictures with their names and scores, each linked to its overlay beside the page."""
-    figures = [
-        f'<figure><a href="overlays/{quote(item.name)}.jpg"><img src="{item.data_uri}" '
-        f'alt="overlay of {escape(item.name)}" loading="lazy"></a>'
-        f"<figcaption><span>{escape(item.name)}</span><b>{shown(item.dice)}</b></figcaption></figure>"
-        for item in thumbnails
-    ]
-    return f'<div class="images">{"".join(figures)}</div>'
+def _sortable_row(row: SortableRow, texts: int) -> str:
+    name = escape(row.image)
+    first = f'<a href="{escape(row.link)}">{name}</a>' if row.link else name
+    cells = "".join(
+        f'<td class="{_kind(index, texts)}">{escape(cell)}</td>' for index, cell in enumerate(row.cells, start=1)
+    )
+    data = f'data-name="{name}"' + (f' data-class="{escape(row.class_name)}"' if row.class_name else "")
+    return f'<tr {data}><th scope="row">{first}</th>{cells}</tr>'
+
+
+def _kind(column: int, texts: int) -> str:
+    return "text" if column < texts else "number"
+
+
+def _scrolling(content: str, name: str) -> str:
+    """A wide table scrolls in a frame of its own, which the keyboard reaches."""
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">{content}</div>'
+
+
+def _own(name: str) -> str:
+    return (resources.files("ocuseg.reporting") / name).read_text(encoding="utf-8")

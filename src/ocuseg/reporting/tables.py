@@ -1,13 +1,25 @@
-"""Scores and comparisons to plain text tables for a terminal."""
+"""Scores and comparisons to plain text: tables for a terminal, rows for a file."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ocuseg.evaluation.comparison import Comparison
 
-__all__ = ["SCORE_NAMES", "comparison_table", "runtime_text", "scores_table", "shown", "shown_interval"]
+__all__ = [
+    "COMPARED_NAMES",
+    "SCORE_NAMES",
+    "comparison_table",
+    "csv_text",
+    "origin_text",
+    "runtime_text",
+    "scores_table",
+    "shown",
+    "shown_interval",
+]
 
 SCORE_NAMES = {
     "dice": "Dice",
@@ -24,8 +36,10 @@ SCORE_NAMES = {
 }
 """The keys of one class in `metrics.json`, as a reader knows them, in the order of the tables."""
 
+COMPARED_NAMES = {**SCORE_NAMES, "nsd_1px": SCORE_NAMES["nsd"]}
+"""The columns of `per_image.csv`, as a reader knows them."""
+
 _HASH_DIGITS = 12
-_COMPARED_NAMES = {**SCORE_NAMES, "nsd_1px": SCORE_NAMES["nsd"]}
 
 
 def scores_table(metrics: Mapping[str, Any], *, with_faults: bool = True) -> str:
@@ -56,7 +70,7 @@ def scores_table(metrics: Mapping[str, Any], *, with_faults: bool = True) -> str
             f"threshold {metrics['threshold']:.4g}{source}; the best one on these images, {gap['threshold']:.2f}, "
             f"would add {shown(gap['gap'])} to the pooled Dice"
         )
-    return "\n".join([*lines, _origin(metrics)]).strip("\n")
+    return "\n".join([*lines, origin_text(metrics)]).strip("\n")
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -65,7 +79,7 @@ def comparison_table(comparison: Comparison) -> str:
     rows = [
         [
             row.class_name,
-            _COMPARED_NAMES.get(row.score, row.score),
+            COMPARED_NAMES.get(row.score, row.score),
             shown(row.mean_a),
             shown(row.mean_b),
             "-" if row.difference is None else f"{row.difference:+.4f}",
@@ -78,6 +92,15 @@ def comparison_table(comparison: Comparison) -> str:
     ]
     lines = [f"a: {comparison.a}", f"b: {comparison.b}", "", *_aligned([header, *rows], left={0, 1, 8})]
     return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as the text of a CSV file, with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def shown(value: float | None) -> str:
@@ -99,8 +122,8 @@ def runtime_text(metrics: Mapping[str, Any]) -> str | None:
     return ", ".join(filter(None, [metrics.get("runtime"), said])) or None
 
 
-def _origin(metrics: Mapping[str, Any]) -> str:
-    """What made the scores, in a line: a score without it compares with no other."""
+def origin_text(metrics: Mapping[str, Any]) -> str:
+    """Return what made the scores, in a line: a score without it compares with no other."""
     count = metrics["images"]
     region = "field of view" if metrics["region"] == "field_of_view" else "whole image"
     parts = [
