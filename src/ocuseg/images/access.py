@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from ocuseg.classes import Classes
 from ocuseg.encoding import RawMask
 from ocuseg.errors import ImageError, UsageError
 from ocuseg.files import written_whole
+from ocuseg.images.content import Content
+from ocuseg.images.depth import to_eight_bits
 from ocuseg.images.imagefile import ImageFile, open_image_file
+from ocuseg.images.medical import Facts
 from ocuseg.images.plausibility import MAX_PIXELS, maxval_of
 from ocuseg.images.png import mask_palette, probability_levels
 
@@ -24,17 +27,18 @@ __all__ = [
     "MAX_PIXELS",
     "ImageHeader",
     "on_black",
+    "read_facts",
     "read_field_of_view",
     "read_header",
     "read_image",
     "read_mask",
+    "save_mask",
     "write_image",
     "write_mask",
     "write_probability",
 ]
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
-_DEPTHS = (8, 10, 12, 14, 16)
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG", "compress_level": 3},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
@@ -72,14 +76,24 @@ def read_header(path: Path | str) -> ImageHeader:
     return ImageHeader(file.size, file.mode, file.bits, file.format, file.orientation, file.frames)
 
 
-def read_image(path: Path | str) -> NDArray[np.uint8]:
+def read_facts(path: Path | str) -> Facts:
+    """Return what a medical file says of its picture beside the pixels; of other files that is nothing.
+
+    Raises ImageError as `read_header` does.
+    """
+    medical = open_image_file(path).medical
+    return Facts() if medical is None else medical.facts
+
+
+def read_image(source: Path | str | Content, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Return an image as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
     Transparent parts become black. 16 bits are scaled to 8 by their full range (65535 becomes 255), or by that of 8,
     10, 12 or 14 bits where the brightest value of the image fits into them. Of several frames or pages it is the first.
-    Raises ImageError where the file cannot be read as a whole.
+    DICOM and NIfTI are taken as `docs/medical.md` says.
+    Raises ImageError where the file cannot be read as a whole, or has more than `max_pixels`, of which none is decoded.
     """
-    file = open_image_file(path)
+    file = open_image_file(source, max_pixels=max_pixels)
     loaded = file.load()
     pixels = _image_of_array(loaded) if isinstance(loaded, np.ndarray) else _image_of_picture(file, loaded)
     return np.ascontiguousarray(file.upright(pixels))
@@ -93,7 +107,7 @@ def read_mask(path: Path | str) -> RawMask:
     the file cannot be read as a whole or holds fractions.
     """
     file = open_image_file(path)
-    loaded = file.load()
+    loaded = file.load(labels=True)
     raw = _mask_of_array(loaded) if isinstance(loaded, np.ndarray) else _mask_of_picture(file, loaded)
     return RawMask(np.ascontiguousarray(file.upright(raw.values)), raw.kind, raw.palette)
 
@@ -129,6 +143,13 @@ def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes, *, s
     The ignored id is white; `software` is noted in the file as what made it. Returns the path; raises OutputError
     where it cannot be written.
     """
+    with written_whole(path) as temporary:
+        save_mask(temporary, mask, classes, software=software)
+    return Path(path)
+
+
+def save_mask(file: Path | BinaryIO, mask: NDArray[np.uint8], classes: Classes, *, software: str = "") -> None:
+    """Put what `write_mask` writes into an open file, or at a path."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -137,9 +158,7 @@ def write_mask(path: Path | str, mask: NDArray[np.uint8], classes: Classes, *, s
     notes = PngInfo()
     if software:
         notes.add_text("Software", software)
-    with written_whole(path) as temporary:
-        picture.save(temporary, format="PNG", bits=8, pnginfo=notes)
-    return Path(path)
+    picture.save(file, format="PNG", bits=8, pnginfo=notes)
 
 
 def write_probability(path: Path | str, probability: NDArray[np.floating[Any]]) -> Path:
@@ -169,7 +188,7 @@ def _image_of_picture(file: ImageFile, picture: Image) -> NDArray[np.uint8]:
     # Of 16-bit colours Pillow keeps the high bytes, next to nothing of a 10- or 12-bit picture.
     if file.bits == 16 and picture.mode in ("RGB", "RGBA") and pixels.max(initial=0) < 128:
         low = np.asarray(file.low_bytes().convert("RGB"))
-        pixels = _to_eight_bits(pixels.astype(np.uint16) << 8 | low)
+        pixels = to_eight_bits(pixels.astype(np.uint16) << 8 | low)
     return on_black(pixels, alpha)
 
 
@@ -177,24 +196,12 @@ def _image_of_array(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return (H, W, 3) uint8 from (H, W) or (H, W, 1..4 or more) of any unsigned type."""
     alpha = None
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        alpha = _to_eight_bits(pixels[..., -1], bits=8 * pixels.itemsize)
+        alpha = to_eight_bits(pixels[..., -1], bits=8 * pixels.itemsize)
         pixels = pixels[..., :-1]
-    eight = _to_eight_bits(pixels)
+    eight = to_eight_bits(pixels)
     if eight.ndim == 2:
         eight = eight[..., np.newaxis]
     return on_black(np.repeat(eight, 3, axis=2) if eight.shape[2] == 1 else eight[..., :3], alpha)
-
-
-def _to_eight_bits(pixels: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if bits is None:
-        needed = int(pixels.max(initial=0)).bit_length()
-        bits = next(depth for depth in _DEPTHS if depth >= needed)
-    white = (1 << bits) - 1
-    table = ((np.arange(1 << bits, dtype=np.uint32) * 255 + white // 2) // white).astype(np.uint8)
-    scaled: NDArray[np.uint8] = table[pixels]
-    return scaled
 
 
 def on_black(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

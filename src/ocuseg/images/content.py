@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from ocuseg.errors import ImageError
 
-__all__ = ["Content", "read_content"]
+__all__ = ["Content", "held_content", "read_content"]
 
 _HELD_BYTES = 1 << 25
 _HEAD_BYTES = 1 << 16
@@ -60,6 +60,16 @@ class _Reopened(RawIOBase):
             count = file.readinto(memoryview(buffer)) or 0  # type: ignore[arg-type]
         self._position += count
         return count
+
+
+def held_content(name: str, held: bytes) -> Content:
+    """Return the content of a file that is in memory alone; errors call it `name`. Raises ImageError where it is empty.
+
+    It is for what came over a network and must not meet a disk.
+    """
+    if not held:
+        raise ImageError(f"{name}: is empty (0 bytes); copy or export it again")
+    return Content(Path(name), len(held), held[:_HEAD_BYTES], held)
 
 
 def read_content(path: Path) -> Content:

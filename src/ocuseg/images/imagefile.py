@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import ImageError
 from ocuseg.images.content import Content, read_content
+from ocuseg.images.dicom import is_dicom, open_dicom
+from ocuseg.images.medical import Medical
+from ocuseg.images.nifti import is_nifti, open_nifti
 from ocuseg.images.plausibility import (
     MAX_PIXELS,
     check_claim,
@@ -62,7 +65,8 @@ class ImageFile:
     """One opened image file: its content, and Pillow's view of it with only the header read.
 
     `size` is (height, width) upright; `mode` is Pillow's; `bits` are those of one channel. `array` takes the place of
-    `picture` for the few TIFF files that Pillow cannot read: (H, W) or (H, W, channels) as stored.
+    `picture` for the few TIFF files that Pillow cannot read: (H, W) or (H, W, channels) as stored. `medical` is what
+    DICOM and NIfTI have instead of both.
     """
 
     path: Path
@@ -75,12 +79,17 @@ class ImageFile:
     frames: int
     picture: Image | None
     array: NDArray[Any] | None = None
+    medical: Medical | None = None
 
-    def load(self) -> Image | NDArray[Any]:
+    def load(self, *, labels: bool = False) -> Image | NDArray[Any]:
         """Return the decoded first frame, upright only as far as `upright` says.
 
-        Raises ImageError where the file is truncated or damaged.
+        Of a medical file these are levels to be seen, or with `labels` its values as they are stored. Raises ImageError
+        where the file is truncated or damaged.
         """
+        if self.medical is not None:
+            with silence(), _silent("pydicom", "nibabel.global"):
+                return self.medical.labels() if labels else self.medical.image()
         if self.picture is None:
             assert self.array is not None
             return self.array
@@ -116,7 +125,7 @@ class ImageFile:
 
 
 def open_image_file(
-    path: Path | str, *, max_pixels: int = MAX_PIXELS, on_read: Callable[[], object] | None = None
+    source: Path | str | Content, *, max_pixels: int = MAX_PIXELS, on_read: Callable[[], object] | None = None
 ) -> ImageFile:
     """Return an image file with its header read and its pixels not yet decoded.
 
@@ -124,12 +133,15 @@ def open_image_file(
     no file, unreadable, empty, no image, cut off, damaged in its header, of more than `max_pixels`, or of a size that
     its bytes cannot hold (a decompression bomb).
     """
-    path = Path(path)
-    content = read_content(path)
+    content = source if isinstance(source, Content) else read_content(Path(source))
+    path = content.path
     family = next((name for magic, name in _MAGIC if content.head.startswith(magic)), None)
+    # After the 128 bytes that DICOM leaves to anybody, its own mark counts: they may begin as a TIFF does.
+    if is_dicom(content.head) or (family is None and is_nifti(content.head)):
+        return _open_medical(content, max_pixels)
     if family is None or (family == "WebP" and content.head[8:12] != b"WEBP"):
         raise ImageError(
-            f"{path}: is not an image; give PNG, JPEG, TIFF, BMP, PPM, PGM, GIF or WebP, or remove it",
+            f"{path}: is not an image; give PNG, JPEG, TIFF, BMP, PPM, PGM, GIF, WebP, DICOM or NIfTI, or remove it",
             kind="not an image",
         )
     exif = check_png(content, max_pixels) if family == "PNG" else None
@@ -142,7 +154,7 @@ def open_image_file(
     except Exception as error:
         if family != "TIFF":
             raise damaged(path, family, error) from error
-        opened = _open_with_tifffile(content, error)
+        opened = _open_with_tifffile(content, error, min(max_pixels, MAX_PIXELS))
     else:
         check_ratio(
             path,
@@ -162,6 +174,14 @@ def _open(file: BinaryIO, family: str) -> Image:
     # Not by `Image.open`, which has a limit of pixels of its own and may load, and try, the plugins of all formats.
     opened: Image = getattr(importlib.import_module(f"PIL.{plugin}ImagePlugin"), f"{plugin}ImageFile")(file)
     return opened
+
+
+def _open_medical(content: Content, max_pixels: int) -> ImageFile:
+    with silence(), _silent("pydicom", "nibabel.global"):
+        found = (open_dicom if is_dicom(content.head) else open_nifti)(content, min(max_pixels, MAX_PIXELS))
+    return ImageFile(
+        content.path, content, found.format, found.mode, found.bits, found.size, 1, found.frames, None, medical=found
+    )
 
 
 def _describe(content: Content, family: str, picture: Image, exif: bytes | None) -> ImageFile:
@@ -201,19 +221,17 @@ def _orientation(picture: Image, exif: bytes | None) -> int:
     return found if found in TURNS else 1
 
 
-def _open_with_tifffile(content: Content, reason: Exception) -> ImageFile:
+def _open_with_tifffile(content: Content, reason: Exception, max_pixels: int) -> ImageFile:
     """Return a TIFF file that Pillow cannot read (16-bit channels stored apart, 16-bit grey with alpha), decoded."""
     import tifffile
 
     path = content.path
-    logger = logging.getLogger("tifffile")
     try:
-        logger.disabled = True  # it reports what becomes an exception here
-        with silence(), tifffile.TiffFile(content.open()) as tiff:
+        with silence(), _silent("tifffile"), tifffile.TiffFile(content.open()) as tiff:
             page = tiff.pages[0]
             size = (int(page.imagelength), int(page.imagewidth))
             needed = size[0] * (size[1] * page.samplesperpixel * page.bitspersample // 8)
-            check_claim(path, content.num_bytes, size, needed, 1 if page.compression == 1 else None)
+            check_claim(path, content.num_bytes, size, needed, 1 if page.compression == 1 else None, max_pixels)
             pixels = page.asarray()
             if "S" in page.axes and page.axes[0] == "S":
                 pixels = np.moveaxis(pixels, 0, -1)
@@ -223,8 +241,6 @@ def _open_with_tifffile(content: Content, reason: Exception) -> ImageFile:
         raise
     except Exception as error:
         raise damaged(path, "TIFF", reason) from error
-    finally:
-        logger.disabled = False
     if pixels.ndim not in (2, 3) or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: is a TIFF of {pixels.dtype} values; save it with 8 or 16 bits per channel")
     orientation = int(tag.value) if tag is not None and int(tag.value) in TURNS else 1
@@ -239,6 +255,19 @@ def silence() -> Iterator[None]:
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keep the logs of libraries to themselves, as they report what becomes an exception here; within `silence`."""
+    loggers = [logging.getLogger(name) for name in names]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
 
 
 def _as_is(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -185,7 +185,7 @@ def maxval_of(data: bytes) -> int:
 
 def too_large(path: Path, num_bytes: int, size: str, max_pixels: int = MAX_PIXELS) -> str:
     """Return the message for a picture of more than `max_pixels`."""
-    limit = f"more than {max_pixels // 1_000_000} million"
+    limit = f"more than {max_pixels / 1_000_000:g} million"
     return f"{path}: claims {size}{limit} in {num_bytes} bytes; scale it down or cut it into parts"
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ocuseg.errors import ImageError
 from ocuseg.images.access import read_image
 from ocuseg.images.imagefile import TURNS, ImageFile, open_image_file
+from ocuseg.images.medical import Facts
 from ocuseg.images.plausibility import MAX_PIXELS, MAX_PIXELS_BY_ROWS
 from ocuseg.images.scratch import Stored, decode_to_file, needs_the_whole, scratch_file
 
@@ -36,10 +37,10 @@ class ImageRows(Protocol):
 
 
 class HeldImage:
-    """The rows of an image (H, W, 3) uint8 in memory."""
+    """The rows of an image (H, W, 3) uint8 in memory; `facts` are what a medical file says of it beside."""
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self.pixels = pixels
+    def __init__(self, pixels: NDArray[np.uint8], facts: Facts | None = None) -> None:
+        self.pixels, self.facts = pixels, facts
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,7 +87,7 @@ def open_rows(path: Path | str, scratch_folder: Path | str | None = None) -> Ima
     pixels = file.size[0] * file.size[1]
     reason = needs_the_whole(file)
     if pixels <= _HELD_PX or (reason and pixels <= MAX_PIXELS):
-        return HeldImage(read_image(path))
+        return HeldImage(read_image(path), None if file.medical is None else file.medical.facts)
     if reason:
         raise ImageError(
             f"{path}: has {file.size[1]} x {file.size[0]} pixels and {reason}, which is read up to "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ocuseg.errors import DataError
+from ocuseg.files import stem_of
 from ocuseg.findings import Finding
 from ocuseg.index.listing import Listing, list_folder
 from ocuseg.index.pairing import Pairing, pair_by_name, pair_by_pattern, parse_pattern
@@ -148,7 +149,7 @@ def _read_base(reading: Reading, base: Path, split: Split | None, roles: _Roles,
         extra[name] = pair_extra(reading, chosen, folders[0], name) if folders else {}
     reading.records += [
         Record(
-            image.stem,
+            stem_of(image),
             image,
             pairing.pairs.get(image),
             extra["field-of-view"].get(image),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ocuseg.errors import DataError, UsageError
+from ocuseg.images import is_dicom
 
-__all__ = ["IMAGE_SUFFIXES", "Listing", "find_images", "list_folder"]
+__all__ = ["IMAGE_SUFFIXES", "Listing", "find_images", "has_image_suffix", "list_folder"]
 
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".webp"}
-)
+    {
+        ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".webp",
+        ".dcm", ".dicom", ".nii", ".nii.gz",
+    }
+)  # fmt: skip
 _SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
@@ -26,9 +30,10 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """Return what `folder` holds, told apart by the file name alone; no file is opened.
+    """Return what `folder` holds, told apart by the file name alone.
 
-    Raises DataError where the folder cannot be read.
+    Only a file without a suffix, or with a number for one, as DICOM files have it, is looked into. Raises DataError
+    where the folder cannot be read.
     """
     try:
         entries = sorted((entry for entry in folder.iterdir() if not _is_hidden(entry)), key=lambda entry: entry.name)
@@ -37,8 +42,14 @@ def list_folder(folder: Path) -> Listing:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{folder}: cannot be read ({reason}); give a folder that you may read") from error
     files = [entry for entry in entries if entry not in set(folders)]
-    images = tuple(entry for entry in files if entry.suffix.lower() in IMAGE_SUFFIXES)
-    return Listing(images, tuple(entry for entry in files if entry.suffix.lower() not in IMAGE_SUFFIXES), folders)
+    images = tuple(entry for entry in files if has_image_suffix(entry) or _is_bare_dicom(entry))
+    return Listing(images, tuple(entry for entry in files if entry not in set(images)), folders)
+
+
+def has_image_suffix(path: PurePath) -> bool:
+    """Return whether a name ends as that of a picture."""
+    name = path.name.lower()
+    return path.suffix.lower() in IMAGE_SUFFIXES or name.endswith(".nii.gz")
 
 
 def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
@@ -55,7 +66,7 @@ def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
             if not images:
                 raise DataError(
                     f"{path}: holds no image (folders in it are not searched); "
-                    "give a folder with PNG, JPEG, TIFF, BMP, PPM, GIF or WebP files"
+                    "give a folder with PNG, JPEG, TIFF, BMP, PPM, GIF, WebP, DICOM or NIfTI files"
                 )
             found.update(dict.fromkeys(images))
         elif path.exists():
@@ -63,6 +74,17 @@ def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
         else:
             raise UsageError(f"{path}: does not exist; give an image or a folder of images")
     return list(found)
+
+
+def _is_bare_dicom(path: Path) -> bool:
+    """Whether a file without a suffix, or with a number for one, is a picture in DICOM's format."""
+    if (path.suffix and not path.suffix[1:].isdecimal()) or path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
 
 
 def _is_hidden(path: Path) -> bool:

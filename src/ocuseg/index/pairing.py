@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocuseg.errors import UsageError
+from ocuseg.files import stem_of
 
 __all__ = ["Pairing", "pair_by_name", "pair_by_pattern", "parse_pattern"]
 
@@ -114,7 +115,7 @@ def parse_pattern(pattern: str, name: str) -> re.Pattern[str]:
 
 def _stem(path: Path) -> str:
     # Some file systems take letters with accents apart; the names are the same nevertheless.
-    return unicodedata.normalize("NFC", path.stem)
+    return unicodedata.normalize("NFC", stem_of(path))
 
 
 def _matches(paths: Iterable[Path], pattern: re.Pattern[str]) -> dict[Path, Hashable]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ocuseg.files import stem_of
 from ocuseg.findings import Finding
 from ocuseg.index.splitting import Split
 
@@ -77,7 +78,7 @@ def with_unique_names(records: Sequence[Record]) -> tuple[Record, ...]:
 
     Tried in turn: the stem; the split and the stem; those and the suffix; these and a number.
     """
-    ordered = sorted(records, key=lambda record: (record.image.stem, record.image.as_posix()))
+    ordered = sorted(records, key=lambda record: (stem_of(record.image), record.image.as_posix()))
     for name in (_stem, _split_and_stem, _with_suffix):
         names = [name(record) for record in ordered]
         if _are_unique(names):
@@ -91,11 +92,11 @@ def with_unique_names(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def _stem(record: Record) -> str:
-    return record.image.stem
+    return stem_of(record.image)
 
 
 def _split_and_stem(record: Record) -> str:
-    return f"{record.split}_{record.image.stem}" if record.split else record.image.stem
+    return f"{record.split}_{stem_of(record.image)}" if record.split else stem_of(record.image)
 
 
 def _with_suffix(record: Record) -> str:

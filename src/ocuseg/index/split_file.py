@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ocuseg.errors import DataError, UsageError
+from ocuseg.files import stem_of
 from ocuseg.index.layouts import Reading, pair_extra, pair_second_observer
 from ocuseg.index.listing import list_folder
 from ocuseg.index.records import Record
@@ -134,7 +135,7 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, str], ha
         reading.add("error", code, table, f"train, val or test in {where}", found, "write one of the three")
     columns = {name: value for name, value in row.items() if name and name not in _KNOWN}
     group = row.get("group") or None
-    return Record(image.stem, image, paths["mask"], paths["field_of_view"], None, split, group, columns)
+    return Record(stem_of(image), image, paths["mask"], paths["field_of_view"], None, split, group, columns)
 
 
 def _locate(folder: Path, cell: str) -> Path:

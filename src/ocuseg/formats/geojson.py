@@ -1,0 +1,105 @@
+"""GeoJSON as QuPath writes it: a file for each image, with its name, and polygons in pixels (qupath.readthedocs.io)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocuseg.errors import DataError
+from ocuseg.formats.finding import Images
+from ocuseg.formats.source import (
+    LeftOutError,
+    Losses,
+    Page,
+    Shape,
+    collect,
+    colour_of,
+    json_files,
+    outline,
+    read_json,
+    split_in,
+    words_of,
+)
+from ocuseg.index.listing import IMAGE_SUFFIXES
+
+__all__ = ["is_content", "read"]
+
+
+def is_content(content: Any) -> bool:
+    """Whether the content of a JSON file is of this format."""
+    if isinstance(content, list):
+        return bool(content) and all(isinstance(one, dict) and one.get("type") == "Feature" for one in content)
+    return isinstance(content, dict) and content.get("type") in ("FeatureCollection", "Feature")
+
+
+def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict[str, str | None]]:
+    """Return the pages of a folder, or of one file, and the labels in the alphabet with the colours of QuPath."""
+    pages: list[Page] = []
+    colours: dict[str, str | None] = {}
+    for path in json_files(source, ".geojson", ".json"):
+        try:
+            content = read_json(path)
+        except DataError as error:
+            losses.say("file-damaged", path.name, str(error).partition(": ")[2].rpartition(";")[0])
+            continue
+        if not is_content(content):
+            continue
+        try:
+            found = images.with_stem(_image_stem(path))
+        except LeftOutError as skipped:
+            losses.say(skipped.code, path.name, skipped.what)
+            continue
+        split = split_in(path.parent.name) if source.is_dir() and path.parent != source else None
+        features = list(_features(content))
+        pages.append(Page(path.name, found, None, collect(features, _shape, path.name, losses), split=split))
+        for feature in features:
+            label, colour = _class_of(feature)
+            colours[label] = colours.get(label) or colour
+    colours.pop("", None)
+    return pages, {label: colours[label] for label in sorted(colours)}
+
+
+def _image_stem(path: Path) -> str:
+    """Return the name of the image of a file: `eye.tif.geojson` and `eye.geojson` are both of `eye.tif`."""
+    inner = Path(path.stem)
+    return inner.name if inner.suffix.lower() in IMAGE_SUFFIXES else path.stem
+
+
+def _features(content: Any) -> Iterator[Any]:
+    features = content if isinstance(content, list) else content.get("features", [content])
+    yield from features if isinstance(features, list) else []
+
+
+def _class_of(feature: Any) -> tuple[str, str | None]:
+    """Return the name and colour of a feature's class, the name empty where there is none."""
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    found = properties.get("classification") if isinstance(properties, dict) else None
+    if isinstance(found, str):
+        return " ".join(found.split()), None
+    if not isinstance(found, dict):
+        return "", None
+    names = found.get("names")
+    name = found.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
+    packed = found.get("colorRGB")  # up to QuPath 0.3: a signed whole number, alpha in its high byte
+    colour = f"#{packed & 0xFFFFFF:06x}" if isinstance(packed, int) else colour_of(found.get("color"))
+    return " ".join(str(name).split()), colour
+
+
+def _shape(feature: dict[str, Any]) -> Shape:
+    label = words_of(_class_of(feature)[0])
+    parts = list(_polygons(feature["geometry"], label))
+    return Shape(label, outline(label, parts))
+
+
+def _polygons(geometry: dict[str, Any], label: str) -> Iterator[list[Any]]:
+    kind = geometry["type"]
+    if kind == "Polygon":
+        yield geometry["coordinates"]
+    elif kind == "MultiPolygon":
+        yield from geometry["coordinates"]
+    elif kind == "GeometryCollection":
+        for one in geometry["geometries"]:
+            yield from _polygons(one, label)
+    else:
+        raise LeftOutError("shape-without-area", f"a {kind} of {label!r}")

@@ -1,0 +1,91 @@
+"""The classes of a data set, out of the labels of its source and, if one is given, a class table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocuseg.classes import Classes, default_colour, parse_classes
+from ocuseg.errors import DataError, ImageError
+from ocuseg.formats.source import Losses, Page, Painted, is_background, is_ignored
+from ocuseg.images import read_mask
+
+__all__ = ["painted_values", "settle_classes"]
+
+_IGNORED_ID = 255
+
+
+def settle_classes(
+    labels: Mapping[str, str | None], pages: Sequence[Page], given: Classes | None, losses: Losses, source: str
+) -> tuple[Classes, dict[str, int]]:
+    """Return the classes, and the id of each label that has one.
+
+    Without a table the labels that any image shows become classes, in the order of the source and, where it lists none,
+    of the alphabet, with the source's colours. With one, labels are found in it by name, if need be in another case.
+    A label that means the background is id 0; one that means to ignore is the ignored id.
+    Raises DataError where no class is left.
+    """
+    used = _used(pages)
+    if given is not None:
+        return given, _ids_in(given, used)
+    ordered = list(dict.fromkeys([*labels, *sorted(used)]))
+    kept = [label for label in ordered if label in used and not is_background(label) and not is_ignored(label)]
+    for label in ordered:
+        if label not in used and not is_background(label):
+            losses.say("label-unused", source, f"none of {label!r}")
+    if not kept:
+        lost = next((f": {finding}" for finding in losses.findings(0).of_level("error")), "")
+        raise DataError(f"{source}: holds no shape that can become a class{lost or '; see that it has annotations'}")
+    if len(kept) >= _IGNORED_ID:
+        raise DataError(f"{source}: has {len(kept)} labels, of which a mask holds 254; give a table with --classes")
+    ids = {label: number for number, label in enumerate(kept, start=1)}
+    rows: list[dict[str, object]] = [{"id": 0, "name": "background"}]
+    rows += [{"id": n, "name": label, "colour": labels.get(label) or default_colour(n)} for label, n in ids.items()]
+    ids |= dict.fromkeys(filter(is_background, used), 0)
+    ignored = [label for label in used if is_ignored(label)]
+    if ignored:
+        rows.append({"id": _IGNORED_ID, "name": "ignore", "ignore": True})
+        ids |= dict.fromkeys(ignored, _IGNORED_ID)
+        for label in ignored:
+            losses.say("label-ignored", source, f"the label {label!r}, taken as the ignored id {_IGNORED_ID}")
+    return parse_classes(rows, source), ids
+
+
+def painted_values(painted: Painted) -> NDArray[np.int64]:
+    """Return the values (H, W) of a mask file. Raises ImageError where it cannot be read."""
+    raw = read_mask(painted.path)
+    if painted.as_colours:
+        return raw.packed_colours.astype(np.int64)
+    if raw.kind == "colour":
+        raise ImageError(f"{painted.path}: is in colours; save it as class ids")
+    return raw.values.astype(np.int64)
+
+
+def _used(pages: Sequence[Page]) -> set[str]:
+    used = {shape.label for page in pages for shape in page.shapes}
+    for painted in (page.painted for page in pages if page.painted is not None):
+        if set(painted.labels.values()) <= used:
+            continue
+        try:
+            values = np.unique(painted_values(painted))
+        except ImageError:  # said when the page is painted
+            continue
+        used |= {painted.labels[value] for value in values.tolist() if value in painted.labels}
+    return used
+
+
+def _ids_in(given: Classes, used: set[str]) -> dict[str, int]:
+    exact = {item.name: item.id for item in given.items}
+    folded = {item.name.casefold(): item.id for item in given.items}
+    ids = {}
+    for label in used:
+        class_id = exact.get(label, folded.get(label.casefold()))
+        if class_id is None and is_background(label):
+            class_id = 0
+        if class_id is None and is_ignored(label):
+            class_id = given.ignore_index
+        if class_id is not None:
+            ids[label] = class_id
+    return ids

@@ -1,0 +1,126 @@
+"""Each format in, to masks, out and in again, and masks to files of tools and back: equal, pixel for pixel."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import ocuseg
+from formats.annotation_files import COLOURS, NAMES, WRITERS, save_images
+from ocuseg.classes import Classes, parse_classes
+from ocuseg.formats.outputs import masks_also_as
+
+EXPORTS = ("coco", "cvat", "geojson", "labelme")
+CLASSES = parse_classes(
+    [{"id": 0, "name": "background"}]
+    + [{"id": k, "name": name, "colour": c} for k, (name, c) in enumerate(zip(NAMES, COLOURS, strict=True), start=1)]
+)
+
+
+def drawn_masks() -> dict[str, np.ndarray]:
+    """Two masks with a hole, an island in it, pixels that touch at corners, pixels at all borders and all classes."""
+    first = np.zeros((23, 31), np.uint8)
+    first[2:20, 3:25] = 1
+    first[5:15, 8:20] = 2
+    first[8:11, 11:16] = 0
+    first[9, 13] = 1
+    first[np.arange(15, 20), np.arange(24, 29)] = 3
+    first[0, :4] = first[-1, -5:] = 2
+    first[10:, 0] = first[:3, -1] = 3
+    second = np.random.default_rng(3).integers(0, 4, (17, 12)).astype(np.uint8)
+    return {"auge äöü.png": first, "b.png": second}
+
+
+def import_and_read(source: Path, out: Path, **options: object) -> tuple[dict[str, np.ndarray], ocuseg.Classes]:
+    imported = ocuseg.import_annotations(source, out=out, **options)  # type: ignore[arg-type]
+    assert not imported.has_losses, list(map(str, imported.findings))
+    # Where a format lists no classes they are in the order of the alphabet: the names say which is which.
+    order = np.array([0, *(1 + NAMES.index(name) for name in imported.classes.names[1:])], np.uint8)
+    masks = {path.stem: order[np.array(Image.open(path))] for path in sorted((out / "masks").iterdir())}
+    return masks, imported.classes
+
+
+def export(masks: dict[str, np.ndarray], images: Path, out: Path, kind: str, classes: Classes) -> None:
+    """Write masks as `predict --format` does."""
+    with masks_also_as([kind], out, classes) as put:
+        for name, mask in masks.items():
+            image = next(path for path in images.iterdir() if path.stem == name)
+            put(name, image, mask)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_in_to_masks_out_and_in_again(writer: str, tmp_path: Path) -> None:
+    kind, write = WRITERS[writer]
+    masks = drawn_masks()
+    source = write(tmp_path / "source", masks)
+    first, _ = import_and_read(source, tmp_path / "first")
+    assert len(first) == 2
+    stems = {name: next(stem for stem in first if stem.endswith(Path(name).stem)) for name in masks}
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(first[stems[name]], mask, err_msg=name)
+    again = write(tmp_path / "again", {name: first[stems[name]] for name in masks})
+    second, _ = import_and_read(again, tmp_path / "second", format=kind)
+    for stem, mask in first.items():
+        np.testing.assert_array_equal(second[stem], mask)
+    out_again = "geojson" if kind == "coco" else "coco"
+    export(first, tmp_path / "first" / "images", tmp_path / "exported", out_again, CLASSES)
+    third, _ = import_and_read(tmp_path / "exported", tmp_path / "third", images=tmp_path / "first" / "images")
+    for stem, mask in first.items():
+        np.testing.assert_array_equal(third[stem], mask)
+
+
+@pytest.mark.parametrize("writer", ["supervisely", "CVAT, masks", "CVAT, XML", "QuPath"])
+def test_colours_and_ids_are_kept(writer: str, tmp_path: Path) -> None:
+    source = WRITERS[writer][1](tmp_path / "source", drawn_masks())
+    _, classes = import_and_read(source, tmp_path / "data")
+    colours = {item.name: item.colour for item in classes.items[1:]}
+    assert colours == dict(zip(NAMES, COLOURS, strict=True))
+    order = sorted(NAMES) if writer == "QuPath" else list(NAMES)
+    assert list(classes.names[1:]) == order
+    rows = yaml.safe_load((tmp_path / "data" / "classes.yaml").read_text())
+    assert [row["name"] for row in rows] == ["background", *order]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_what_is_imported_passes_the_check(writer: str, tmp_path: Path) -> None:
+    masks = {f"{number}{name}": mask for number in (1, 2, 3, 4) for name, mask in drawn_masks().items()}
+    source = WRITERS[writer][1](tmp_path / "source", masks)
+    ocuseg.import_annotations(source, out=tmp_path / "data")
+    found = [f for f in ocuseg.check(tmp_path / "data").findings.of_level("error") if "in-two-splits" not in f.code]
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_mask_comes_back_from_a_file_of_a_tool(kind: str, data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 9), "height"), data.draw(st.integers(1, 9), "width")
+    cells = st.lists(st.integers(0, 3), min_size=height * width, max_size=height * width)
+    mask = np.array(data.draw(cells, "mask"), np.uint8).reshape(height, width)
+    if not mask.any():
+        mask[0, 0] = 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_images(folder / "images", {"eye.png": mask})
+        export({"eye": mask}, folder / "images", folder / "out", kind, CLASSES)
+        (folder / "classes.yaml").write_text(yaml.safe_dump(CLASSES.to_list()))
+        options = {"images": folder / "images", "classes": folder / "classes.yaml"}
+        back, _ = import_and_read(folder / "out", folder / "data", **options)
+    np.testing.assert_array_equal(back["eye"], mask)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_an_image_of_nothing_but_background_comes_back(kind: str, tmp_path: Path) -> None:
+    masks = {"eye.png": np.zeros((6, 7), np.uint8), "other.png": np.ones((6, 7), np.uint8)}
+    save_images(tmp_path / "images", masks)
+    export({Path(k).stem: v for k, v in masks.items()}, tmp_path / "images", tmp_path / "out", kind, CLASSES)
+    back, _ = import_and_read(tmp_path / "out", tmp_path / "data", images=tmp_path / "images")
+    assert not back["eye"].any()
+    assert back["other"].all()
