@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from ocuseg.commands import doctor as doctor
     from ocuseg.commands import evaluate as evaluate
     from ocuseg.commands import export as export
+    from ocuseg.commands import get_public_set as get_public_set
+    from ocuseg.commands import import_annotations as import_annotations
     from ocuseg.commands import load as load
     from ocuseg.commands import models as models
     from ocuseg.commands import predict as predict
     from ocuseg.commands import predict_collection as predict_collection
+    from ocuseg.commands import public_sets as public_sets
     from ocuseg.commands import recipes as recipes
+    from ocuseg.commands import serve as serve
     from ocuseg.commands import train as train
     from ocuseg.demonstration import demo as demo
     from ocuseg.evaluation import Evaluation as Evaluation
@@ -47,11 +51,15 @@ _HOME = {
             "doctor",
             "evaluate",
             "export",
+            "get_public_set",
+            "import_annotations",
             "load",
             "models",
             "predict",
             "predict_collection",
+            "public_sets",
             "recipes",
+            "serve",
             "train",
         ),
         "ocuseg.commands",

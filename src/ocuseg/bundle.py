@@ -107,6 +107,11 @@ class Bundle:
         return self.folder / _WEIGHTS
 
     @property
+    def card_path(self) -> Path:
+        """The model card, as Markdown."""
+        return self.folder / _CARD
+
+    @property
     def digest(self) -> str:
         """The SHA-256 that stands for the whole bundle: it changes with any byte of any file."""
         return self.info.files[_INFO]

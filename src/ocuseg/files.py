@@ -8,12 +8,12 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ocuseg.errors import OutputError
 
-__all__ = ["hash_bytes", "hash_file", "make_folder", "write_json", "write_text", "written_whole"]
+__all__ = ["hash_bytes", "hash_file", "make_folder", "stem_of", "write_json", "write_text", "written_whole"]
 
 
 def make_folder(path: Path | str) -> Path:
@@ -68,6 +68,15 @@ def write_text(path: Path | str, text: str) -> Path:
 def write_json(path: Path | str, content: Any) -> Path:
     """Write `content` as indented JSON to `path`, whole or not at all; NaN is not accepted (write null)."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def stem_of(path: PurePath) -> str:
+    """Return the name of a file without its suffix: `.nii.gz` is one, and a number, as DICOM files have it, is none."""
+    suffix = path.suffix[1:]
+    if suffix.isdecimal():
+        return path.name
+    stem = path.stem
+    return stem[:-4] if suffix.lower() == "gz" and stem.lower().endswith(".nii") else stem
 
 
 def hash_file(path: Path | str) -> str:

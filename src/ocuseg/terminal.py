@@ -25,6 +25,7 @@ __all__ = [
     "say_all",
     "set_up_logging",
     "show_check",
+    "show_findings",
     "show_outcomes",
     "shown_command",
 ]
@@ -81,11 +82,16 @@ def say_all(messages: Iterable[object]) -> None:
 def show_check(checked: Any) -> None:
     """Print what a check found: the layout, a line for each finding, how many there are."""
     typer.echo(f"layout: {checked.index.layout}; image and mask: {checked.index.pairing}")
-    for finding in checked.findings:
+    show_findings(checked.findings)
+
+
+def show_findings(findings: Any) -> None:
+    """Print a line for each finding, and how many there are."""
+    for finding in findings:
         colour = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BLUE}[finding.level]
         typer.secho(f"{finding.level:8}", fg=colour, nl=False)
         typer.echo(f"{finding.code}: {finding}")
-    typer.echo(checked.findings.summary)
+    typer.echo(findings.summary)
 
 
 def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[str, int]:
@@ -96,7 +102,12 @@ def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[st
     """
     done = before = failed = 0
     outcome = None
+    said = set[str]()
     for outcome in outcomes:
+        for note in () if outcome.facts is None else outcome.facts.notes:
+            if note not in said:  # of pictures that are alike only the first
+                said.add(note)
+                say(f"{outcome.image}: {note}")
         if outcome.flags and not outcome.done_before:
             say(
                 f"{outcome.image}: differs from the pictures that the model was made for ({', '.join(outcome.flags)}); "

@@ -15,7 +15,8 @@ from ocuseg.networks import build_network
 from ocuseg.training.recipe import Recipe, load_recipe, recipe_names
 
 COMMANDS = (
-    "check", "train", "evaluate", "predict", "export", "compare", "models", "recipes", "cache", "doctor", "demo",
+    "check", "train", "evaluate", "predict", "serve", "export", "compare", "import", "models", "recipes", "cache",
+    "doctor", "demo",
 )  # fmt: skip
 OPTIONS = {
     "check": ("--recipe", "--set", "--json"),
@@ -36,6 +37,11 @@ OPTIONS = {
         "--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--precision", "--flips",
         "--again", "--engine", "--address", "--masks", "--chunk-images", "--worker-cpus", "--retry-failed",
     ),
+    "serve": (
+        "--host", "--port", "--token-file", "--image-mb", "--image-megapixels", "--batch-images", "--upload-seconds",
+        "--compute-seconds", "--workers", "--waiting", "--runtime", "--precision", "--flips",
+    ),
+    "import": ("--out", "--format", "--classes", "--order", "--images", "--attribute", "--link", "--allow-loss"),
     "export": ("--out", "--data", "--int8"),
     "demo": ("--out",),
 }  # fmt: skip

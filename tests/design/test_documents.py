@@ -85,6 +85,12 @@ def test_a_documented_command_is_one_that_the_program_accepts(application: Any, 
     name, *rest = words
     assert name in application.commands, f"{command}: there is no such command"
     subcommand = application.commands[name]
+    if getattr(subcommand, "commands", None):  # `ocuseg data get`: a command of a group
+        if not rest:
+            return
+        name, rest = f"{name} {rest[0]}", rest[1:]
+        assert name.split()[1] in subcommand.commands, f"{command}: there is no such command"
+        subcommand = subcommand.commands[name.split()[1]]
     accepted = {option for parameter in subcommand.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for word in rest:
         if word.startswith("--"):
@@ -105,7 +111,9 @@ def test_every_command_is_documented(application: Any) -> None:
 
 def test_every_option_is_documented(application: Any) -> None:
     text = "".join(map(_read, DOCUMENTS))
-    options = {option for command in application.commands.values() for p in command.params for option in p.opts}
+    commands = list(application.commands.values())
+    commands += [inner for command in commands for inner in getattr(command, "commands", {}).values()]
+    options = {option for command in commands for p in command.params for option in p.opts}
     assert [option for option in sorted(options) if option.startswith("--") and option not in text] == []
 
 

@@ -19,8 +19,8 @@ LONGER: dict[str, str] = {}
 
 PUBLIC = {
     "Classes", "Evaluation", "Finding", "Findings", "Predictor", "Result", "__version__", "cache", "check", "compare",
-    "demo", "doctor", "errors", "evaluate", "export", "load", "models", "predict", "predict_collection", "recipes",
-    "train",
+    "demo", "doctor", "errors", "evaluate", "export", "get_public_set", "import_annotations", "load", "models",
+    "predict", "predict_collection", "public_sets", "recipes", "serve", "train",
 }  # fmt: skip
 ERRORS = {
     "CheckError", "DataError", "DeadNetworkError", "ExportError", "ImageError", "LossError", "ModelError",

@@ -6,10 +6,10 @@ import sys
 from typing import Any, NoReturn
 
 from ocuseg import terminal
-from ocuseg.cli import about, making, using
+from ocuseg.cli import about, data, exchanging, making, serving, using
 from ocuseg.cli.application import app
 
-__all__ = ["about", "app", "main", "making", "using"]
+__all__ = ["about", "app", "data", "exchanging", "main", "making", "serving", "using"]
 
 _ORDER = (
     "check", "train", "evaluate", "predict", "serve", "export", "compare", "import",

@@ -18,6 +18,7 @@ __all__ = [
     "EngineOption",
     "FlipsOption",
     "FoldsOption",
+    "FormatsOption",
     "MainAddressOption",
     "MasksName",
     "MasksOption",
@@ -83,6 +84,10 @@ StartOption = Annotated[
 ]
 FoldsOption = Annotated[
     int | None, typer.Option("--folds", help="Cross-validate: train this many folds, each tested on its own part.")
+]
+FormatsOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="Also write masks as coco, cvat, dicom-seg, geojson, labelme or nifti."),
 ]
 CacheOption = Annotated[
     str, typer.Option("--cache", help="Where decoded images are kept: on (your cache folder), a folder, or off.")

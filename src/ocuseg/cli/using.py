@@ -17,6 +17,7 @@ from ocuseg.cli.options import (
     EngineName,
     EngineOption,
     FlipsOption,
+    FormatsOption,
     MasksName,
     MasksOption,
     Model,
@@ -74,6 +75,7 @@ def predict(
     runtime: RuntimeOption = RuntimeName.auto,
     precision: PrecisionOption = PrecisionName.auto,
     flips: FlipsOption = None,
+    formats: FormatsOption = None,
     again: Annotated[bool, typer.Option("--again", help="Also predict what an earlier run has done.")] = False,
     engine: EngineOption = EngineName.local,
     address: AddressOption = None,
@@ -86,7 +88,7 @@ def predict(
     from ocuseg import commands
 
     if engine is EngineName.ray:
-        if probabilities or npz or overlay:
+        if probabilities or npz or overlay or formats:
             raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")
         with terminal.progress_bar("predicting") as progress:
             summary = commands.predict_collection(
@@ -99,7 +101,8 @@ def predict(
     with terminal.progress_bar("predicting") as progress:
         outcomes = commands.predict_each(
             model, images, out=out, probabilities="npz" if npz else probabilities, overlay=overlay, threshold=threshold,
-            runtime=runtime.value, precision=precision.value, flips=flips, again=again, progress=progress,
+            runtime=runtime.value, precision=precision.value, flips=flips, again=again, formats=formats or (),
+            progress=progress,
         )  # fmt: skip
         summary_line, failed = terminal.show_outcomes(outcomes, out)
     typer.echo(summary_line)
@@ -111,12 +114,15 @@ def predict(
 def compare(
     first: Annotated[Path, typer.Argument(help="An evaluation folder or its metrics.json.", show_default=False)],
     second: Annotated[Path, typer.Argument(help="Another evaluation of the same images.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="A folder for a report with both predictions.")] = None,
 ) -> None:
     """Compare two evaluations of the same images: differences, intervals, paired tests."""
     from ocuseg import commands
     from ocuseg.reporting import comparison_table
 
-    typer.echo(comparison_table(commands.compare(first, second)))
+    typer.echo(comparison_table(commands.compare(first, second, out=out)))
+    if out is not None:
+        typer.echo(f"wrote {out / 'report.html'}, {out / 'comparison.json'}, {out / 'per_image.csv'}")
 
 
 def print_scores(metrics: Mapping[str, Any], folder: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from ocuseg.commands.about import doctor, models, recipes
 from ocuseg.commands.collecting import predict_collection
+from ocuseg.commands.comparing import compare
+from ocuseg.commands.downloading import get_public_set, public_sets
+from ocuseg.commands.exchanging import import_annotations
 from ocuseg.commands.making import cache, check, export, train
-from ocuseg.commands.using import compare, evaluate, evaluation_folder, load, predict, predict_each
+from ocuseg.commands.serving import needs_token, serve
+from ocuseg.commands.using import evaluate, evaluation_folder, load, predict, predict_each
 
 __all__ = [
     "cache",
@@ -15,11 +19,16 @@ __all__ = [
     "evaluate",
     "evaluation_folder",
     "export",
+    "get_public_set",
+    "import_annotations",
     "load",
     "models",
+    "needs_token",
     "predict",
     "predict_collection",
     "predict_each",
+    "public_sets",
     "recipes",
+    "serve",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""The commands of the using half: evaluate, predict, load, compare."""
+"""The commands of the using half: evaluate, predict, load."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ocuseg.commands.opening import Model
     from ocuseg.encoding import MaskEncoding
     from ocuseg.evaluation import Evaluation
-    from ocuseg.evaluation.comparison import Comparison
+    from ocuseg.formats.outputs import Put
     from ocuseg.index import Index
     from ocuseg.prediction import Predictor
     from ocuseg.prediction.results import FileOutcome
     from ocuseg.training.recipe import Recipe
 
-__all__ = ["compare", "evaluate", "evaluation_folder", "load", "predict", "predict_each"]
+__all__ = ["evaluate", "evaluation_folder", "load", "predict", "predict_each"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -53,8 +53,10 @@ def evaluate(
     """
     from dataclasses import replace
 
+    from ocuseg.commands.spelling import spelt_evaluation
     from ocuseg.evaluation import evaluate_records
     from ocuseg.index.splitting import parse_split
+    from ocuseg.machine import package_versions
     from ocuseg.prediction import open_predictor
     from ocuseg.reporting import require_replaceable, write_evaluation
     from ocuseg.training.recipe import load_recipe
@@ -111,9 +113,14 @@ def evaluate(
             "epoch": bundle.info.trained_on.get("epoch"),
             "runtime": getattr(predictor.network, "name", None),
             "flips": predictor.flips,
+            "command": spelt_evaluation(
+                model, data, split=wanted, out=out, recipe=recipe, overrides=overrides, region=region, runtime=runtime,
+                precision=precision, flips=flips,
+            ),
+            "versions": package_versions(),
         },
     )  # fmt: skip
-    write_evaluation(evaluation, folder)
+    write_evaluation(evaluation, folder, history=bundle.folder.parent / "history.csv")
     return evaluation
 
 
@@ -139,21 +146,23 @@ def predict(
     precision: str = "auto",
     flips: bool | None = None,
     again: bool = False,
+    formats: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[FileOutcome]:
     """Return what became of each image: its mask in `out`, at its own size, or the error that prevented it.
 
     `images` are files and folders. `areas.csv` has the pixels and shares of each class, as `areas` of an outcome;
     `measures.csv`, of a model that has such, what is measured and how an image differs from those that the model was
-    made for, as `measures` and `flags`. With `probabilities` and `overlay` these are written too. What an earlier run
-    has done is not done again, unless with `again`, and comes first. Raises UsageError where a path does not exist,
-    OutputError where `out` cannot be written or holds what `predict` did not write.
+    made for, as `measures` and `flags`. With `probabilities` and `overlay` these are written too, and `formats` name
+    what else the masks are written as (`ocuseg.formats.outputs.FORMATS`). What an earlier run has done is not done
+    again, unless with `again`, and comes first. Raises UsageError where a path does not exist, OutputError where `out`
+    cannot be written or holds what `predict` did not write.
     """
     return list(
         predict_each(
             model, images,
             out=out, probabilities=probabilities, overlay=overlay, threshold=threshold, runtime=runtime,
-            precision=precision, flips=flips, again=again, progress=progress,
+            precision=precision, flips=flips, again=again, formats=formats, progress=progress,
         )
     )  # fmt: skip
 
@@ -170,13 +179,16 @@ def predict_each(
     precision: str = "auto",
     flips: bool | None = None,
     again: bool = False,
+    formats: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Iterator[FileOutcome]:
     """Return an iterator over the outcomes of `predict`, which does the work as it goes and holds none of them."""
+    from ocuseg.formats.outputs import masks_also_as, require_formats
     from ocuseg.index import find_images
     from ocuseg.prediction import open_predictor
     from ocuseg.prediction.results import predict_files
 
+    require_formats(formats)
     given = [images] if isinstance(images, str | Path) else images
     for remote in (one for one in given if "://" in str(one)):
         raise UsageError(f"{remote}: is not on this machine; add --engine ray, or use predict_collection")
@@ -189,11 +201,24 @@ def predict_each(
     outcomes = predict_files(
         predictor, paths, out, probabilities=probabilities, overlay=overlay, model=bundle.digest, again=again
     )
-    with contextlib.closing(outcomes):
+    with contextlib.closing(outcomes), masks_also_as(formats, Path(out), bundle.classes) as put:
         for count, outcome in enumerate(outcomes, start=1):
-            yield outcome
+            yield _also_as(outcome, put) if formats and outcome.error is None else outcome
             if progress is not None:
                 progress(count, len(paths))
+
+
+def _also_as(outcome: FileOutcome, put: Put) -> FileOutcome:
+    """Write the mask of an image in other formats as well; where one cannot be written, that is the outcome's error."""
+    from dataclasses import replace
+
+    from ocuseg.images import read_mask
+
+    mask = outcome.written[0]
+    try:
+        return replace(outcome, written=(*outcome.written, *put(mask.stem, outcome.image, read_mask(mask).values)))
+    except DataError as error:
+        return replace(outcome, error=error)
 
 
 def load(model: Model, *, runtime: str = "auto", precision: str = "auto", flips: bool | None = None) -> Predictor:
@@ -201,13 +226,6 @@ def load(model: Model, *, runtime: str = "auto", precision: str = "auto", flips:
     from ocuseg.prediction import open_predictor
 
     return open_predictor(open_bundle(model), runtime, flips=flips, precision=precision)
-
-
-def compare(first: str | Path, second: str | Path) -> Comparison:
-    """Return the differences first - second between two evaluations of the same images, with intervals and tests."""
-    from ocuseg.evaluation.comparison import compare
-
-    return compare(first, second)
 
 
 def _tell_runtime(predictor: Predictor) -> None:

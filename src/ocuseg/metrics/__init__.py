@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ocuseg.metrics.areas import AREA_COLUMNS, area_rows, class_areas, listed_ids, rows_of_areas, shares_of_parent
+from ocuseg.metrics.areas import (
+    AREA_COLUMNS,
+    MEDICAL_COLUMNS,
+    area_rows,
+    class_areas,
+    listed_ids,
+    rows_of_areas,
+    shares_of_parent,
+)
 from ocuseg.metrics.borders import BorderCounts, border_counts, nsd
 from ocuseg.metrics.intervals import (
     PairedDifference,
@@ -45,6 +53,7 @@ from ocuseg.metrics.vessels import VESSEL_COLUMNS, vessel_measures
 __all__ = [
     "AREA_COLUMNS",
     "LEVELS",
+    "MEDICAL_COLUMNS",
     "THRESHOLDS",
     "VESSEL_COLUMNS",
     "BorderCounts",

@@ -10,9 +10,19 @@ from numpy.typing import NDArray
 from ocuseg.classes import Classes
 from ocuseg.metrics.overlap import number, occurrences
 
-__all__ = ["AREA_COLUMNS", "area_rows", "class_areas", "listed_ids", "rows_of_areas", "shares_of_parent"]
+__all__ = [
+    "AREA_COLUMNS",
+    "MEDICAL_COLUMNS",
+    "area_rows",
+    "class_areas",
+    "listed_ids",
+    "rows_of_areas",
+    "shares_of_parent",
+]
 
 AREA_COLUMNS = ("image", "class_id", "class", "pixels", "share_of_image", "parent", "share_of_parent")
+MEDICAL_COLUMNS = ("area_mm2", "laterality")
+"""What the rows have beside for pictures out of medical files that say so."""
 
 
 def class_areas(mask: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:

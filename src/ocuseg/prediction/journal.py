@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from ocuseg.errors import OutputError
 from ocuseg.files import written_whole
-from ocuseg.metrics import AREA_COLUMNS, VESSEL_COLUMNS
+from ocuseg.metrics import AREA_COLUMNS, MEDICAL_COLUMNS, VESSEL_COLUMNS
 from ocuseg.prediction.single import Description
 from ocuseg.prediction.writing import Written
 
@@ -34,13 +34,15 @@ _BETWEEN_FLAGS = "; "
 class _Place:
     """Where the last line of an image begins, and what stands for its key and outputs, and for its mask alone.
 
-    `measures` are the names of what was measured, None for an image without a row in `measures.csv`.
+    `measures` are the names of what was measured, None for an image without a row in `measures.csv`; `medical` are the
+    columns of `areas.csv` that only medical files have.
     """
 
     start: int
     mark: int
     mask_mark: int
     measures: tuple[str, ...] | None
+    medical: tuple[str, ...]
 
 
 class Journal:
@@ -170,14 +172,18 @@ class Journal:
                         stamps = entry.get("outputs", [])
                         marks = hash((entry.get("key"), str(stamps))), hash(str(stamps[:1]))
                         measures = tuple(entry.get("measures", ())) if "flags" in entry else None
-                        self._places[entry["name"]] = _Place(start, *marks, alike.setdefault(measures, measures))
+                        medical = tuple(column for column in MEDICAL_COLUMNS if column in (entry["areas"] or [{}])[0])
+                        place = _Place(start, *marks, alike.setdefault(measures, measures), medical)
+                        self._places[entry["name"]] = place
                 start += len(line)
 
     def _write_tables(self) -> None:
         """Write the tables, images in the order of their names, each whole or not at all; none without a row."""
         if self._places or self.table.exists():
             rows = (row for name in sorted(self._places) for row in self.written(name).areas)
-            _write_table(self.table, AREA_COLUMNS, rows)
+            held = {column for place in self._places.values() for column in place.medical}
+            columns = (*AREA_COLUMNS, *(column for column in MEDICAL_COLUMNS if column in held))
+            _write_table(self.table, columns, rows)
         described = sorted(name for name, place in self._places.items() if place.measures is not None)
         if described or self.measures.exists():
             measured = {measure for name in described for measure in self._places[name].measures or ()}
@@ -185,7 +191,11 @@ class Journal:
             _write_table(self.measures, columns, (_to_row(name, self.written(name)) for name in described))
 
     def _area_rows(self) -> Iterator[dict[str, str]]:
-        return _read_table(self.table, lambda columns: columns == AREA_COLUMNS)
+        def is_ours(columns: tuple[str, ...]) -> bool:
+            own = columns[: len(AREA_COLUMNS)]
+            return own == AREA_COLUMNS and set(columns[len(own) :]) <= set(MEDICAL_COLUMNS)
+
+        return _read_table(self.table, is_ours)
 
     def _measure_rows(self) -> Iterator[dict[str, str]]:
         def is_ours(columns: tuple[str, ...]) -> bool:

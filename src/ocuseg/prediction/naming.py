@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from ocuseg.files import stem_of
+
 __all__ = ["output_names"]
 
 
@@ -17,8 +19,8 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     """
     alike: dict[str, list[int]] = {}
     for index, path in enumerate(paths):
-        alike.setdefault(path.stem.casefold(), []).append(index)
-    names = [path.stem for path in paths]
+        alike.setdefault(stem_of(path).casefold(), []).append(index)
+    names = [stem_of(path) for path in paths]
     for group in alike.values():
         if len(group) > 1:
             for index, name in zip(group, _told_apart([paths[index].resolve() for index in group]), strict=True):
@@ -36,9 +38,9 @@ def _told_apart(paths: list[Path]) -> list[str]:
     depths = range(1, max(map(len, folders)) + 1)
     for depth, with_suffix in [*((depth, False) for depth in depths), *((depth, True) for depth in (0, *depths))]:
         names = [
-            "_".join([*above[len(above) - min(depth, len(above)) :], path.stem, *([path.suffix[1:]] * with_suffix)])
+            "_".join([*above[len(above) - min(depth, len(above)) :], stem_of(path), *([path.suffix[1:]] * with_suffix)])
             for above, path in zip(folders, paths, strict=True)
         ]
         if len({name.casefold() for name in names}) == len(names):
             return names
-    return [path.stem for path in paths]
+    return [stem_of(path) for path in paths]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ocuseg.bundle import Bundle, find_bundle, load_bundle
 from ocuseg.classes import Classes
 from ocuseg.errors import ModelError, UsageError
+from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
 from ocuseg.prediction.single import Result, decide
@@ -110,7 +111,7 @@ class Predictor:
 
     def _results(self, items: Sequence[ImageLike]) -> list[Result]:
         images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
-        names = ["image" if isinstance(item, np.ndarray) else Path(item).stem for item in items]
+        names = ["image" if isinstance(item, np.ndarray) else stem_of(Path(item)) for item in items]
         placements = [place(image, self.preprocessing) for image in images]
         found = self._placed_probabilities(images, placements)
         return [

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ocuseg.errors import DataError, ImageError, OutputError, UsageError
 from ocuseg.files import hash_bytes, make_folder
-from ocuseg.images import HeldImage, ImageRows, open_rows
+from ocuseg.images import Facts, HeldImage, ImageRows, open_rows
 from ocuseg.machine import package_version
 from ocuseg.metrics import load_skeletons
 from ocuseg.prediction.journal import Journal
@@ -40,7 +40,8 @@ class FileOutcome:
 
     `areas` are its rows of `areas.csv`, as `Result.areas` gives them, `measures` and `flags` its row of `measures.csv`,
     as a `Result` has them; both are empty where the model has none. `done_before` says that an earlier run had
-    written these files, from the same image and settings.
+    written these files, from the same image and settings. `facts` are what a DICOM or NIfTI file says of its picture,
+    such as the side and the size of a pixel, where it was read now.
     """
 
     image: Path
@@ -50,6 +51,7 @@ class FileOutcome:
     measures: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     done_before: bool = False
+    facts: Facts | None = None
 
 
 _Decoded = tuple[Plan, Future[ImageRows]]
@@ -171,8 +173,9 @@ def _recorded(
 def _done(plan: Plan, written: Written, *, done_before: bool = False) -> FileOutcome:
     measures, flags = written.description or ({}, ())
     return FileOutcome(
-        plan.image, plan.outputs, areas=written.areas, measures=measures, flags=flags, done_before=done_before
-    )
+        plan.image, plan.outputs, areas=written.areas, measures=measures, flags=flags, done_before=done_before,
+        facts=written.facts,
+    )  # fmt: skip
 
 
 def _outcomes(predictor: Predictor, upcoming: Iterator[Plan]) -> Generator[tuple[Plan, Written | DataError]]:
@@ -259,7 +262,7 @@ def _predicted(
         if reason:
             written.set_exception(reason)
         else:
-            written = pool.submit(write_result, plan, next(results))
+            written = pool.submit(write_result, plan, next(results), getattr(future.result(), "facts", None))
         yield plan, written
 
 

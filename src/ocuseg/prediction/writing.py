@@ -18,6 +18,7 @@ from ocuseg.drawing import overlay_bands
 from ocuseg.errors import OutputError
 from ocuseg.files import written_whole
 from ocuseg.images import (
+    Facts,
     ImageRows,
     image_rows,
     mask_rows,
@@ -41,14 +42,21 @@ _COPIED_BYTES = 1 << 20
 
 
 class Written(NamedTuple):
-    """What the tables say of an image: its rows of `areas.csv`, and its row of `measures.csv` if it has one."""
+    """What the tables say of an image: its rows of `areas.csv`, and its row of `measures.csv` if it has one.
+
+    `facts` are what a medical file says of the picture, where it was read in this run.
+    """
 
     areas: tuple[dict[str, Any], ...]
     description: Description | None
+    facts: Facts | None = None
 
 
-def write_result(plan: Plan, result: Result) -> Written:
-    """Write a result to the files of its plan and return its rows of the tables. Raises OutputError."""
+def write_result(plan: Plan, result: Result, facts: Facts | None = None) -> Written:
+    """Write a result to the files of its plan and return its rows of the tables. Raises OutputError.
+
+    `facts` are what a medical file says of the picture.
+    """
     write_mask(plan.mask, result.mask, result.classes, software=SOFTWARE)
     for path, channel in zip(plan.probabilities, result.probabilities, strict=False):
         if path.suffix == ".png":
@@ -62,7 +70,7 @@ def write_result(plan: Plan, result: Result) -> Written:
         result.image_rows, result.mask_rows, result.mask.shape, count_foreground(result.probabilities),
         measured=result.measured, made_for=result.made_for, area=result.area,
     )  # fmt: skip
-    return Written(tuple(result.areas(plan.name)), description)
+    return Written(_with_facts(result.areas(plan.name), facts), description, facts)
 
 
 def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: Executor) -> Written:
@@ -115,7 +123,21 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
         description = describe(
             image.rows, read_mask, image.size, levels, measured=predictor.measures, made_for=predictor.made_for
         )
-    return Written(tuple(rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)), description)
+    facts = getattr(image, "facts", None)
+    rows = rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)
+    return Written(_with_facts(rows, facts), description, facts)
+
+
+def _with_facts(rows: list[dict[str, Any]], facts: Facts | None) -> tuple[dict[str, Any], ...]:
+    """Rows of areas with the columns that only a medical file can fill, where it does."""
+    if facts is None:
+        return tuple(rows)
+    for row in rows:
+        if facts.pixel_mm2 is not None:
+            row["area_mm2"] = round(row["pixels"] * facts.pixel_mm2, 9)
+        if facts.laterality is not None:
+            row["laterality"] = facts.laterality
+    return tuple(rows)
 
 
 @contextlib.contextmanager

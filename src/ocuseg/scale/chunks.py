@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ocuseg.errors import ImageError, ModelError, OutputError
-from ocuseg.files import hash_file
+from ocuseg.files import hash_file, stem_of
 from ocuseg.images import read_header
 from ocuseg.machine import package_version
 from ocuseg.prediction import open_predictor
@@ -164,7 +164,7 @@ class ChunkWorker:
         if self.job.masks == "table":
             return {"mask": mask.read_bytes()}
         if self.job.masks == "files":
-            name = f"masks/{chunk.number:08d}/{index:05d}_{PurePosixPath(image).stem}.png"
+            name = f"masks/{chunk.number:08d}/{index:05d}_{stem_of(PurePosixPath(image))}.png"
             self._out.write(name, mask.read_bytes())
             return {"mask_file": name}
         return {}

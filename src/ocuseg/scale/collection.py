@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ocuseg.errors import DataError, OutputError, UsageError
-from ocuseg.index.listing import IMAGE_SUFFIXES
+from ocuseg.index.listing import has_image_suffix
 from ocuseg.scale.storage import Storage, open_file_system, reason_of, shown_path
 
 __all__ = ["Chunk", "list_images", "plan_chunks"]
@@ -95,7 +95,7 @@ def plan_chunks(out: Storage, images: Sequence[str], chunk_images: int) -> list[
 
 def _is_image(path: str, root: str) -> bool:
     parts = PurePosixPath(path[len(root) :]).parts
-    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in parts)
+    return has_image_suffix(PurePosixPath(path)) and not any(part.startswith(".") for part in parts)
 
 
 def _listed(files: Any, path: str, suffix: str) -> list[str]:
