@@ -27,8 +27,6 @@ __all__ = [
     "pad_to_multiple",
     "place",
     "place_rows",
-    "tile_weights",
-    "tiles",
 ]
 
 Size = tuple[int, int]
@@ -37,6 +35,7 @@ Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
 
 Crop = Literal["none", "field_of_view"]
+Channel = Literal["all", "green"]
 _T = TypeVar("_T", bound=np.generic)
 
 _CROP_MARGIN = 0.01
@@ -49,8 +48,9 @@ class Preprocessing:
     `crop` cuts the image to the estimated field of view (with a margin of 1 %). Then `size` resizes it to exactly
     (height, width), or `field_of_view_diameter_px` rescales it so that the field of view is this wide; with neither,
     the pixels stay as they are. `even_light` evens the light out: the share of the box over which the mean and spread
-    of each colour are taken (see `ocuseg.lighting`). `mean` and `std` are per colour on the 0 to 1 scale. The network's
-    input is padded to a multiple of `multiple` pixels. Raises UsageError for values that cannot be meant.
+    of each colour are taken (see `ocuseg.lighting`). `channel` `green` puts green in the place of red and blue. `mean`
+    and `std` are per colour on the 0 to 1 scale. The network's input is padded to a multiple of `multiple` pixels.
+    Raises UsageError for values that cannot be meant.
     """
 
     crop: Crop = "none"
@@ -60,6 +60,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
     multiple: int = 32
     even_light: float | None = None
+    channel: Channel = "all"
 
     def __post_init__(self) -> None:
         if self.crop not in ("none", "field_of_view"):
@@ -74,6 +75,8 @@ class Preprocessing:
             )
         if self.even_light is not None and not _is_share(self.even_light):
             raise UsageError(f"preprocessing: even_light is {self.even_light!r}; write a share above 0, up to 1")
+        if self.channel not in ("all", "green"):
+            raise UsageError(f"preprocessing: channel is {self.channel!r}; write 'all' or 'green'")
         if not _is_count(self.multiple):
             raise UsageError(f"preprocessing: multiple is {self.multiple!r}; write a pixel count such as 32")
         if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
@@ -111,7 +114,7 @@ class Placement:
 
     `seen` (H, W) is where the image shows anything: a network that was trained inside fields of view alone has never
     learnt what the dark around them is, so `undo` calls it background. None: everywhere. `area` is the field of view,
-    where it had to be found, and `light` what is evened out.
+    where it had to be found, `light` what is evened out, and `green` whether green stands for all colours.
     """
 
     original_size: Size
@@ -120,18 +123,25 @@ class Placement:
     seen: NDArray[np.bool_] | None = dataclasses.field(default=None, compare=False)
     area: FieldOfView | None = dataclasses.field(default=None, compare=False)
     light: Lighting | None = dataclasses.field(default=None, compare=False)
+    green: bool = dataclasses.field(default=False, compare=False)
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the box of `image` (H, W, 3) at the working size: bilinear, antialiased where it is reduced.
 
-        Where the light is to be evened out, it is.
+        The light is evened out and green put in the place of all colours where that is wanted.
         """
         self._require(image.shape[:2], self.original_size)
         top, left, bottom, right = self.box
         part = np.ascontiguousarray(image[top:bottom, left:right])
         if part.shape[:2] != self.working_size:
             part = np.array(resize(part, self.working_size))
-        return part if self.light is None else self.light.even(part, 0, self.working_size)
+        return self.finish_rows(part, 0)
+
+    def finish_rows(self, rows: NDArray[np.uint8], top: int) -> NDArray[np.uint8]:
+        """Return rows (n, w, 3) of the picture at the working size, `top` first, as a network gets them."""
+        if self.light is not None:
+            rows = self.light.even(rows, top, self.working_size)
+        return np.repeat(rows[..., 1:2], 3, axis=2) if self.green else rows
 
     def apply_mask(self, mask: NDArray[_T]) -> NDArray[_T]:
         """Return the box of `mask` (H, W), of any type, at the working size; each pixel takes its nearest one."""
@@ -188,7 +198,7 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     box: Box = (0, 0, height, width)
     scaled = preprocessing.field_of_view_diameter_px is not None
     if preprocessing.crop == "none" and not scaled and preprocessing.even_light is None:
-        return Placement(size, box, preprocessing.size or size), None
+        return Placement(size, box, preprocessing.size or size, green=preprocessing.channel == "green"), None
     found = area = find_field_of_view(read, size)
     seen = area.box()
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
@@ -211,7 +221,7 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     light = None
     if preprocessing.even_light is not None:
         light = measure_lighting(read, box, found, preprocessing.even_light)
-    placement = Placement(size, box, working, area=found, light=light)
+    placement = Placement(size, box, working, area=found, light=light, green=preprocessing.channel == "green")
     return placement, area if preprocessing.crop == "field_of_view" else None
 
 
@@ -242,24 +252,6 @@ def pad_to_multiple(array: NDArray[_T], multiple: int) -> tuple[NDArray[_T], Cal
     return padded, undo
 
 
-def tiles(size: Size, tile_px: int, overlap_px: int) -> list[Box]:
-    """Return boxes that cover a picture of `size`, evenly spread, neighbours sharing at least `overlap_px`.
-
-    Each is `tile_px` square, or as long as the picture where that is shorter. Raises UsageError where the overlap
-    is not less than the tile.
-    """
-    if not _is_count(tile_px) or not 0 <= overlap_px < tile_px:
-        raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give an overlap less than the tile")
-    rows, columns = (_spans(side, tile_px, overlap_px) for side in size)
-    return [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
-
-
-def tile_weights(size: Size) -> NDArray[np.float32]:
-    """Return weights (h, w) that fade a tile out towards its border: a raised cosine from 1 to just above 0."""
-    rows, columns = (np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2 * 0.999 + 0.001 for side in size)
-    return np.outer(rows, columns).astype(np.float32)
-
-
 def _flip(*axes: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
     def apply(array: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(np.flip(array, axes)) if axes else array
@@ -283,11 +275,3 @@ def _is_share(value: object) -> bool:
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:
     return ((2 * np.arange(target) + 1) * source // (2 * target)).astype(np.intp)
-
-
-def _spans(side: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
-    if side <= tile_px:
-        return [(0, side)]
-    count = math.ceil((side - overlap_px) / (tile_px - overlap_px))
-    starts = [round(index * (side - tile_px) / (count - 1)) for index in range(count)]
-    return [(start, start + tile_px) for start in starts]

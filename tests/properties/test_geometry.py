@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocuseg.geometry import Placement, Preprocessing, flips, pad_to_multiple, place, tile_weights, tiles
+from ocuseg.geometry import Placement, Preprocessing, flips, pad_to_multiple, place
+from ocuseg.prediction.tiling import tile_weights, tiles
 
 sides = st.integers(1, 70)
 sizes = st.tuples(sides, sides)

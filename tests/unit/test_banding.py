@@ -50,7 +50,8 @@ def fundus(height: int, width: int) -> np.ndarray:
         {"crop": "field_of_view", "field_of_view_diameter_px": 230},
         {"field_of_view_diameter_px": 70},
         {"even_light": 0.1},
-        {"crop": "field_of_view", "field_of_view_diameter_px": 70, "even_light": 0.06},
+        {"channel": "green"},
+        {"crop": "field_of_view", "field_of_view_diameter_px": 70, "even_light": 0.06, "channel": "green"},
     ],
 )
 @pytest.mark.parametrize("settings", [{"tile_px": 48, "overlap_px": 16}, {"tile_px": 1000, "flips": True}])

@@ -16,9 +16,8 @@ from ocuseg.geometry import (
     normalise,
     pad_to_multiple,
     place,
-    tile_weights,
-    tiles,
 )
+from ocuseg.prediction.tiling import tile_weights, tiles
 
 
 def picture_of_a_disc(height: int = 120, width: int = 200, radius: float = 50) -> np.ndarray:
@@ -39,7 +38,7 @@ class TestPreprocessing:
         for given in (
             Preprocessing(),
             Preprocessing("field_of_view", (256, 320), None, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 16),
-            Preprocessing(field_of_view_diameter_px=1024, even_light=0.06),
+            Preprocessing(field_of_view_diameter_px=1024, even_light=0.06, channel="green"),
         ):
             assert Preprocessing.from_json(json.loads(json.dumps(given.to_json()))) == given
 
@@ -56,6 +55,7 @@ class TestPreprocessing:
             ({"size": 8}, "lists of numbers"),
             ({"field_of_view_diameter_px": 0}, "pixel count"),
             ({"even_light": 0}, "share above 0"),
+            ({"channel": "red"}, "'all' or 'green'"),
             ({"even_light": 1.5}, "share above 0"),
             ({"even_light": "a little"}, "share above 0"),
             ({"multiple": True}, "multiple is True"),

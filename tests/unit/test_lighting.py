@@ -65,6 +65,16 @@ def test_a_large_picture_has_the_light_of_its_reduction() -> None:
     assert np.allclose(measured(large).mean, measured(small).mean, atol=1e-3)
 
 
+def test_green_stands_for_all_colours_once_its_light_is_even() -> None:
+    image = stripes()
+    image[..., 0], image[..., 2] = 7, np.arange(120)
+    alone = evened(image)[..., 1]
+    shown = place(image, Preprocessing(even_light=0.1, channel="green")).apply_image(image)
+    assert all(np.array_equal(shown[..., colour], alone) for colour in range(3))
+    plain = place(image, Preprocessing(channel="green")).apply_image(image)
+    assert all(np.array_equal(plain[..., colour], image[..., 1]) for colour in range(3))
+
+
 def test_it_comes_before_the_network_and_after_the_resize() -> None:
     image = stripes(100, 140)
     placement = place(image, Preprocessing(even_light=0.1, size=(50, 70)))

@@ -93,6 +93,7 @@ def test_the_samples_are_the_same_decoded_kept_and_found(
         {"preprocessing": Preprocessing(crop="field_of_view", size=(40, 32))},
         {"preprocessing": Preprocessing(field_of_view_diameter_px=36)},
         {"preprocessing": Preprocessing(even_light=0.1)},
+        {"preprocessing": Preprocessing(channel="green")},
         {"ignore_index": None},
         {"encoding": MaskEncoding("values", ((0, 0), (128, 9), (255, 1)))},
     ],

@@ -46,7 +46,7 @@ def _working_bands(predictor: Predictor, image: ImageRows, placement: Placement)
 
     def prepared(start: int, stop: int) -> NDArray[np.uint8]:
         rows = resize_rows(read, (bottom - top, right - left), placement.working_size, start, stop)
-        return rows if placement.light is None else placement.light.even(rows, start, placement.working_size)
+        return placement.finish_rows(rows, start)
 
     multiple = predictor.preprocessing.multiple
     padded = (height + -height % multiple, width + -width % multiple)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ocuseg.geometry import Size, tile_weights, tiles
+from ocuseg.errors import UsageError
+from ocuseg.geometry import Box, Size
 
-__all__ = ["ReadBytes", "blended_bands"]
+__all__ = ["ReadBytes", "blended_bands", "tile_weights", "tiles"]
 
 ReadBytes = Callable[[int, int], NDArray[np.uint8]]
 """Gives rows of prepared images: (N, 3, rows, w) from the first number up to, not including, the second."""
@@ -77,3 +78,29 @@ def _shares(spans: list[tuple[int, int]], length: int, rim: int) -> dict[tuple[i
         total[start:stop] += weight
         weights[start, stop] = weight
     return {(start, stop): (weight / total[start:stop]).astype(np.float32) for (start, stop), weight in weights.items()}
+
+
+def tiles(size: Size, tile_px: int, overlap_px: int) -> list[Box]:
+    """Return boxes that cover a picture of `size`, evenly spread, neighbours sharing at least `overlap_px`.
+
+    Each is `tile_px` square, or as long as the picture where that is shorter. Raises UsageError where the overlap
+    is not less than the tile.
+    """
+    if tile_px < 1 or not 0 <= overlap_px < tile_px:
+        raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give an overlap less than the tile")
+    rows, columns = (_spans(side, tile_px, overlap_px) for side in size)
+    return [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def tile_weights(size: Size) -> NDArray[np.float32]:
+    """Return weights (h, w) that fade a tile out towards its border: a raised cosine from 1 to just above 0."""
+    rows, columns = (np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2 * 0.999 + 0.001 for side in size)
+    return np.outer(rows, columns).astype(np.float32)
+
+
+def _spans(side: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
+    if side <= tile_px:
+        return [(0, side)]
+    count = math.ceil((side - overlap_px) / (tile_px - overlap_px))
+    starts = [round(index * (side - tile_px) / (count - 1)) for index in range(count)]
+    return [(start, start + tile_px) for start in starts]

@@ -93,13 +93,8 @@ def fit(
     classes, encoding, precision = prepared.classes, prepared.encoding, prepared.precision
     network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
-    preprocessing = Preprocessing(
-        crop=recipe.preprocessing.crop,
-        size=recipe.preprocessing.size,
-        field_of_view_diameter_px=recipe.preprocessing.field_of_view_diameter_px,
-        even_light=recipe.preprocessing.even_light,
-        multiple=int(network.multiple),
-    )
+    wanted = recipe.preprocessing.model_dump(exclude={"mean", "std"})
+    preprocessing = Preprocessing(**wanted, multiple=int(network.multiple))
     records = {split: checked.index.of_split(split) for split in ("train", "val")}
     with team.in_turn(cache is not None), progress_bar("reading") if bar else nullcontext() as progress:
         samples = load_samples(

@@ -28,8 +28,6 @@ _DATA_KEYS = (
     "mask_values", "mask_threshold", "ignore_index",
 )  # fmt: skip
 _WORDS = ("name", "description", "image_pattern", "mask_pattern", "group_pattern", "encoder_weights")
-
-
 _FREE_FORM = ("network", "classes")  # checked where they are used
 
 
@@ -54,6 +52,7 @@ class PreprocessingSettings(_Settings):
     size: tuple[_Positive, _Positive] | None = None
     field_of_view_diameter_px: Annotated[int, Field(ge=16)] | None = None
     even_light: Annotated[float, Field(gt=0, le=1)] | None = None
+    channel: Literal["all", "green"] = "all"
     mean: Literal["measured"] | tuple[float, float, float] = "measured"
     std: Literal["measured"] | tuple[float, float, float] = "measured"
 

@@ -69,6 +69,7 @@ def load_samples(
         "size": preprocessing.size,
         "field_of_view_diameter_px": preprocessing.field_of_view_diameter_px,
         "even_light": preprocessing.even_light,
+        "channel": preprocessing.channel,
         "encoding": encoding.to_json(),
         "ignore_index": ignore_index,
     }
