@@ -43,7 +43,7 @@ class Workroom:
 
     def require_place(self) -> None:
         """Raise the Refusal of `place` where there is none now."""
-        if self.taken > self.limits.workers + self.limits.waiting:
+        if self.taken >= self.limits.workers + self.limits.waiting:
             wait_s = self._usual_s * self.limits.waiting / self.limits.workers
             raise busy(f"{self.taken} requests are computed or wait already; ask again in a moment", wait_s)
 
