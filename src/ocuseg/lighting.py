@@ -22,19 +22,27 @@ _LEAST_SHARE = 1e-3  # of a window that is lit, for its mean to be taken
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lighting:
-    """The light of a picture: its local `mean` and `spread` (h, w, 3) float32, on the scale 0 to 255."""
+    """The light of a picture: its local `mean` and `spread` (h, w, 3) float32, on the scale 0 to 255.
+
+    `lit` (h, w) float32 is 1 inside the lit area and 0 outside and at its rim, which would else look like a vessel.
+    """
 
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
+    lit: NDArray[np.float32]
 
     def even(self, rows: NDArray[np.uint8], top: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return rows (n, w, 3), the first of which is `top`, of the picture at any `size` (h, w), in even light."""
+        """Return rows (n, w, 3), the first of which is `top`, of the picture at any `size` (h, w), in even light.
+
+        What is not lit becomes as grey as the mean.
+        """
         evened = np.empty_like(rows)
+        lit = _enlarged(self.lit, size, top, top + len(rows))
         for colour in range(3):
             mean, spread = (
                 _enlarged(light[..., colour], size, top, top + len(rows)) for light in (self.mean, self.spread)
             )
-            values = (rows[..., colour] - mean) * (_CONTRAST / spread) + _LEVEL
+            values = (rows[..., colour] - mean) * (_CONTRAST / spread) * lit + _LEVEL
             evened[..., colour] = np.clip(np.rint(values), 0, 255)
         return evened
 
@@ -61,7 +69,7 @@ def measure_lighting(read: ReadRows, box: tuple[int, int, int, int], area: Field
         level = local(values)
         mean[..., colour] = level
         spread[..., colour] = np.sqrt(local(np.square(values - level))) + _FAINTEST
-    return Lighting(mean, spread)
+    return Lighting(mean, spread, _without_rim(lit))
 
 
 class _Gaussian:
@@ -99,6 +107,15 @@ def _reduced(
         lit.append(np.asarray(Image.fromarray(seen).reduce(factor)) == 255)
     inside = np.concatenate(lit)
     return np.concatenate(pictures), (inside if inside.any() else ~inside).astype(np.float64)
+
+
+def _without_rim(lit: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The lit area (h, w) less the pixels at its rim; the border of the picture is none."""
+    from PIL import Image, ImageFilter
+
+    levels = np.pad((lit * 255).astype(np.uint8), 1, mode="edge")
+    inner = np.asarray(Image.fromarray(levels).filter(ImageFilter.MinFilter(3)))[1:-1, 1:-1]
+    return np.ascontiguousarray(inner, np.float32) / np.float32(255)
 
 
 def _enlarged(light: NDArray[np.float32], size: tuple[int, int], top: int, bottom: int) -> NDArray[np.float32]:

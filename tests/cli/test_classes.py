@@ -73,7 +73,7 @@ def test_the_confusion_is_a_table_of_all_pixels(ocuseg, world: Path) -> None:
 
 def test_predict_and_evaluate_measure_the_same_areas(ocuseg, world: Path) -> None:
     ocuseg("evaluate eye-bundle eyes --out new")
-    assert ocuseg("predict eye-bundle eyes/val/images --out masks").out == "wrote 2 masks and areas.csv to masks\n"
+    assert ocuseg("predict eye-bundle eyes/val/images --out masks").out == "wrote 2 masks, areas.csv to masks\n"
     scored = {(row["image"], row["class_id"]): row for row in rows_of("new/per_image.csv")}
     areas = rows_of("masks/areas.csv")
     assert len(areas) == len(scored) == 10

@@ -34,8 +34,8 @@ OPTIONS = {
         "--no-flips",
     ),
     "predict": (
-        "--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--precision", "--flips",
-        "--again", "--engine", "--address", "--masks", "--chunk-images", "--worker-cpus", "--retry-failed",
+        "--model", "--out", "--probabilities", "--npz", "--overlay", "--threshold", "--runtime", "--precision",
+        "--flips", "--again", "--engine", "--address", "--masks", "--chunk-images", "--worker-cpus", "--retry-failed",
     ),
     "serve": (
         "--host", "--port", "--token-file", "--image-mb", "--image-megapixels", "--batch-images", "--upload-seconds",
@@ -212,6 +212,14 @@ def test_the_name_of_a_bundle_never_leads_out_of_the_folder(world) -> None:
     bundle = load_bundle("bundle")
     bundle = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"name": "../../up"}))
     assert evaluation_folder(bundle, "test").as_posix() == "evaluation/_.._up-test"
+
+
+def test_the_model_may_stand_behind_the_images(ocuseg, world) -> None:
+    answer = ocuseg("predict data/test/images/img_0007.png data/val --model bundle")
+    assert (answer.status, answer.out) == (2, "")
+    answer = ocuseg("predict data/test/images/img_0007.png --model bundle")
+    assert (answer.status, answer.out) == (0, "wrote 1 mask, areas.csv to predicted\n")
+    assert (world / "predicted/img_0007.png").is_file()
 
 
 def test_probabilities_as_numpy_arrays(ocuseg, world) -> None:

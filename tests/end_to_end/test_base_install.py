@@ -89,7 +89,7 @@ def test_predict_gives_the_same_masks(
     for run, name in ((program, "full"), (base_program, "base")):
         done = run("predict", trained.bundle, images, "--out", tmp_path / name, "--overlay", "--probabilities")
         assert (done.returncode, _complaints(done)) == (0, [])
-        assert done.stdout == f"wrote 3 masks and areas.csv to {tmp_path / name}\n"
+        assert done.stdout == f"wrote 3 masks, areas.csv to {tmp_path / name}\n"
     base, full = _content(tmp_path / "base"), _content(tmp_path / "full")
     assert base.pop("predicted.jsonl").count(b"\n") == full.pop("predicted.jsonl").count(b"\n") == 4  # in no order
     assert base == full

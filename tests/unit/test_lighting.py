@@ -50,7 +50,16 @@ def test_what_is_not_lit_does_not_count() -> None:
     lit[:, :60] = True
     assert measured(image, lit).mean[60, 59] == pytest.approx([120] * 3, abs=1)
     assert measured(image).mean[60, 59].max() < 90
-    assert evened(image, lit=lit)[:, 100:].max() == 0
+    assert np.unique(evened(image, lit=lit)[:, 60:]).tolist() == [128]
+
+
+def test_the_rim_of_the_lit_area_is_no_line() -> None:
+    rows, columns = np.mgrid[:240, :240]
+    lit = np.hypot(rows - 120, columns - 120) < 100
+    image = np.where(lit[..., None], 120, 5).astype(np.uint8).repeat(3, axis=2)
+    shown = evened(image, lit=lit).astype(int)
+    assert np.abs(shown - 128).max() <= 2
+    assert np.abs(evened(image).astype(int) - 128).max() > 60  # were everything taken for lit
 
 
 def test_an_even_area_stays_even() -> None:

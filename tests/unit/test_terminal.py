@@ -11,7 +11,7 @@ from ocuseg import terminal
 
 
 def outcome(name: str, **facts: object) -> SimpleNamespace:
-    values = {"error": None, "done_before": False, "flags": (), "measures": {}}
+    values = {"error": None, "done_before": False, "flags": (), "measures": {}, "facts": None}
     return SimpleNamespace(image=Path(name), **values | facts)
 
 
@@ -25,7 +25,7 @@ def test_what_a_model_was_not_made_for_is_said_in_one_line_and_is_no_failure(cap
         "ocuseg: cat.jpg: differs from the pictures that the model was made for (paler, less certain); "
         "do not trust its mask unseen\n",
     )
-    assert (line, failed) == ("wrote 2 masks and areas.csv to masks, 1 already done", 0)
+    assert (line, failed) == ("wrote 2 masks, areas.csv and measures.csv to masks, 1 already done", 0)
 
 
 def test_of_one_image_the_measures_are_shown_and_of_more_they_are_not(capsys):

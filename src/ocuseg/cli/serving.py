@@ -17,7 +17,7 @@ __all__ = ["serve"]
 @app.command()
 def serve(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Names, run folders or bundles.", show_default=False)
+        list[str], typer.Argument(metavar="MODEL", help="Names, run folders or bundles.", show_default=False)
     ],
     host: Annotated[str, typer.Option("--host", help="Where to listen; another needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0: any that is free.")] = 8000,

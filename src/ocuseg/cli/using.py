@@ -66,8 +66,13 @@ def evaluate(
 @app.command()
 def predict(
     model: Model,
-    images: Annotated[list[str], typer.Argument(help="Images or folders of images.", show_default=False)],
-    out: Annotated[str, typer.Option("--out", help="The folder for masks and areas.", show_default=False)],
+    images: Annotated[
+        list[str] | None, typer.Argument(help="Images or folders of images.", show_default=False)
+    ] = None,
+    chosen: Annotated[
+        str | None, typer.Option("--model", help="The model; what stands before the options are then all images.")
+    ] = None,
+    out: Annotated[str, typer.Option("--out", help="The folder for masks and areas.")] = "predicted",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities, PNG.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="Also write the probabilities, as NumPy arrays instead.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the images with the mask drawn on.")] = False,
@@ -87,6 +92,10 @@ def predict(
     """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
     from ocuseg import commands
 
+    if chosen is not None:
+        model, images = chosen, [model, *(images or ())]
+    elif not images:
+        raise typer.BadParameter("missing argument 'IMAGES...'; name images or folders of images")
     if engine is EngineName.ray:
         if probabilities or npz or overlay or formats:
             raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")
