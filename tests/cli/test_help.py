@@ -153,6 +153,8 @@ def test_compare_prints_a_table(ocuseg, world) -> None:
     answer = ocuseg("compare first second")
     assert (answer.status, answer.err) == (0, "")
     assert re.search(r"vessel +Dice +0\.\d{4} +0\.\d{4} +[+-]0\.\d{4}", answer.out)
+    written = answer.out.splitlines()[-1].removeprefix("wrote ").split(", ")
+    assert [(world / name).is_file() for name in written] == [True, True, True]
 
 
 def test_evaluate_says_what_it_wrote_where(ocuseg, world) -> None:

@@ -123,15 +123,14 @@ def predict(
 def compare(
     first: Annotated[Path, typer.Argument(help="An evaluation folder or its metrics.json.", show_default=False)],
     second: Annotated[Path, typer.Argument(help="Another evaluation of the same images.", show_default=False)],
-    out: Annotated[Path | None, typer.Option("--out", help="A folder for a report with both predictions.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the report.")] = Path("comparison"),
 ) -> None:
-    """Compare two evaluations of the same images: differences, intervals, paired tests."""
+    """Compare two evaluations of the same images: differences, intervals, paired tests, a page with both predictions."""
     from ocuseg import commands
     from ocuseg.reporting import comparison_table
 
     typer.echo(comparison_table(commands.compare(first, second, out=out)))
-    if out is not None:
-        typer.echo(f"wrote {out / 'report.html'}, {out / 'comparison.json'}, {out / 'per_image.csv'}")
+    typer.echo(f"wrote {out / 'report.html'}, {out / 'comparison.json'}, {out / 'per_image.csv'}")
 
 
 def print_scores(metrics: Mapping[str, Any], folder: Path) -> None:
