@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ocuseg.card import model_card
 
 __all__ = ["card_of", "rows_of"]
@@ -33,15 +35,24 @@ def card_of(info: Mapping[str, Any], description: Mapping[str, Any], rows: Seque
     )
 
 
-def rows_of(what: str, metrics: Mapping[str, Any]) -> list[str]:
-    """Return one row of the card's table for each class of scores in the form of `metrics.json`."""
-    return [
-        f"| {what}, {metrics['images']} | {one['name']} | {_number(one['dice']['pooled'])} "
+def rows_of(wanted: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    """Return one row of the card's table for each class of scores in the form of `metrics.json`.
+
+    `wanted` says `what` was measured, and under `together` which classes (ids) are also scored as one, by its name.
+    """
+    rows = [
+        f"| {wanted['what']}, {metrics['images']} | {one['name']} | {_number(one['dice']['pooled'])} "
         f"| {_interval(one['dice']['ci95'])} | {_number(one['dice']['per_image'])} "
         f"| {_number(one.get('cldice', {}).get('pooled'))} | {_pieces(one.get('components'))} "
         f"| {_number(metrics['calibration']['ece'], 4)} |"
         for one in metrics["classes"]
     ]
+    for name, ids in wanted.get("together", {}).items():
+        confusion = np.asarray(metrics["confusion"]["counts"])
+        found, true = confusion[:, ids].sum(), confusion[ids].sum()
+        dice = 2 * confusion[np.ix_(ids, ids)].sum() / (found + true)
+        rows.append(f"| {wanted['what']}, {metrics['images']} | {name} | {_number(dice)} | – | – | – | – | – |")
+    return rows
 
 
 def _number(value: float | None, digits: int = 3) -> str:

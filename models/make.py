@@ -67,7 +67,7 @@ def make(name: str, data: Path, work: Path, out: Path) -> Bundle:
     rows = [
         row
         for number, wanted in enumerate(description["measured"], start=1)
-        for row in rows_of(wanted["what"], measured(wanted, named, last, earlier, data, work / f"measured_{number}"))
+        for row in rows_of(wanted, measured(wanted, named, last, earlier, data, work / f"measured_{number}"))
     ]
     shipped = ship(bundle, name, description, rows, compared, out)
     size = sum(path.stat().st_size for path in out.iterdir())
@@ -166,7 +166,13 @@ def ship(
     network.load_state_dict(rounded)
     facts = {**bundle.info.trained_on, "data": description["data"]}
     info = bundle.info.model_copy(
-        update={"name": name, "licence": description["licence"], "trained_on": facts, "files": {}}
+        update={
+            "name": name,
+            "classes": description["classes"],
+            "licence": " ".join(description["licence"].split()),
+            "trained_on": facts,
+            "files": {},
+        }
     )
     exported = export_bundle(network, info, out, records=compared)
     card = card_of(info.to_json(), description, rows)

@@ -30,10 +30,14 @@ def doctor() -> dict[str, str]:
 
 
 def models() -> dict[str, str]:
-    """Return name and licence of each model that ships with the package."""
+    """Return the name of each model that ships with the package, what it finds, and under what licence."""
     from ocuseg.bundle import find_bundle, load_bundle, model_names
 
-    return {name: load_bundle(find_bundle(name)).info.licence for name in model_names()}
+    shipped = {name: load_bundle(find_bundle(name)) for name in model_names()}
+    return {
+        name: f"{', '.join(bundle.classes.names[1:])} ({' '.join(bundle.info.licence.split())})"
+        for name, bundle in shipped.items()
+    }
 
 
 def recipes() -> dict[str, str]:
