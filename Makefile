@@ -9,7 +9,7 @@ TESTS  ?=
 KERAS_PYTHON ?= python3.12
 KERAS_VENV    = .venv-keras
 
-.PHONY: demo test test-keras bench models check clean
+.PHONY: demo test test-keras bench models docs check clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocuseg needs Python 3.11 or later; set PYTHON=")'
@@ -60,5 +60,8 @@ MODELS_DATA ?= ../shared/data
 models: $(VENV)/.train        ## the models that ship, trained, measured and described: MODELS=names, MODELS_DATA=folder
 	$(BIN)/python models/make.py $(MODELS) --data "$(MODELS_DATA)"
 
+docs: $(VENV)/.dev            ## the documentation site, in build/docs; open build/docs/index.html
+	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
+
 clean:
-	rm -rf $(VENV) $(KERAS_VENV) $(PEERS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERAS_VENV) $(PEERS_VENV) build/docs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

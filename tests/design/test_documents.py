@@ -22,7 +22,7 @@ from ocuseg.training.recipe import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "ocuseg"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LEVELS = ("error", "warning", "note")
 
 
@@ -330,6 +330,8 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
 def test_every_document_is_reached_from_the_readme() -> None:
     text = _read(ROOT / "README.md")
     assert [path.name for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in text] == []
+    further = [path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").glob("*/*.md")]
+    assert [name for name in further if name not in _doc("index.md")] == []
 
 
 def test_the_source_tree_in_the_readme_is_there() -> None:
