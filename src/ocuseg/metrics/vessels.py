@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.field_of_view import FieldOfView
+from ocuseg.metrics.overlap import number
 from ocuseg.metrics.threads import skeleton_of
 from ocuseg.resampling import ReadRows, resize_rows
 
@@ -66,11 +67,12 @@ def vessel_measures(read: ReadRows, area: FieldOfView) -> dict[str, Any]:
     skeleton_px = int(np.count_nonzero(skeleton_of(resize_rows(vessels, box, size, 0, size[0]) > 127)))
     length_px = skeleton_px / scale
     width_px = vessel_px / length_px if skeleton_px else None
-    return {
-        "field_of_view_diameter_px": diameter,
+    found = {
         "vessel_density": vessel_px / lit_px,
         "skeleton_length_px": length_px,
         "skeleton_density": length_px / lit_px * diameter / _DIAMETER_PX,
         "mean_width_px": width_px,
         "mean_width_share": None if width_px is None else width_px / diameter,
     }
+    rounded = {name: None if value is None else number(value) for name, value in found.items()}
+    return {"field_of_view_diameter_px": diameter} | rounded
