@@ -19,7 +19,10 @@ _HEADER = (
 
 def card_of(info: Mapping[str, Any], description: Mapping[str, Any], rows: Sequence[str]) -> str:
     """Return the README of a shipped bundle: `rows` are those of `rows_of`."""
-    card = model_card(info).replace("BUNDLE", str(info["name"]))
+    trained_on = {
+        key: value for key, value in info["trained_on"].items() if key != "data"
+    }  # which has a part of its own
+    card = model_card({**info, "trained_on": trained_on}).replace("BUNDLE", str(info["name"]))
     card = card.replace(f"`{info['name']}` is this folder.", f"`{info['name']}` ships with ocuseg; it is this folder.")
     table = "\n".join((*_HEADER, *rows)) if rows else "Not measured."
     parts = {
