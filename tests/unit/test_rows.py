@@ -174,7 +174,7 @@ def test_too_little_disk_is_an_error_of_one_line(tmp_path, monkeypatch):
 def test_the_limit_of_what_is_read_by_rows(tmp_path, monkeypatch):
     drawn("RGB").save(tmp_path / "a.png")
     monkeypatch.setattr("ocuseg.images.rows.MAX_PIXELS_BY_ROWS", 3000)
-    with pytest.raises(ImageError, match="claims 70 x 45 pixels, more than 0.003 million"):
+    with pytest.raises(ImageError, match=r"claims 70 x 45 pixels, more than 0\.003 million"):
         open_rows(tmp_path / "a.png")
     assert MAX_PIXELS == 150_000_000
 

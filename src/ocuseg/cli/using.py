@@ -125,7 +125,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another evaluation of the same images.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The folder for the report.")] = Path("comparison"),
 ) -> None:
-    """Compare two evaluations of the same images: differences, intervals, paired tests, a page with both predictions."""
+    """Compare two evaluations of the same images: differences, intervals, paired tests, and a page with both."""
     from ocuseg import commands
     from ocuseg.reporting import comparison_table
 
