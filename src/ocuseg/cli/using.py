@@ -66,9 +66,7 @@ def evaluate(
 @app.command()
 def predict(
     model: Model,
-    images: Annotated[
-        list[str] | None, typer.Argument(help="Images or folders of images.", show_default=False)
-    ] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Images or folders of images.", show_default=False)] = None,
     chosen: Annotated[
         str | None, typer.Option("--model", help="The model; what stands before the options are then all images.")
     ] = None,
