@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -38,10 +40,6 @@ WrongUse: Any = typer.BadParameter.__base__
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     """Return the exit status of a command line: what went wrong is said in one line, `--debug` adds the traceback."""
-    import signal
-
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     set_up_logging()
     from ocuseg.errors import OcusegError
 
@@ -51,9 +49,13 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     status = 1
     try:
         status = app(arguments, prog_name="ocuseg", standalone_mode=False) or 0
+        sys.stdout.flush()
     except WrongUse as error:
         status = 2
         say_all(describe_wrong_use(error))
+    except BrokenPipeError:  # nobody reads on, as with 'ocuseg check data | head'
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OcusegError, OSError) as error:
         if debug:
             traceback.print_exc()

@@ -309,7 +309,7 @@ def test_the_token_is_asked_for_once(open_page: Open, bundles: list[Path], pictu
         page.fill("#token", "a-token-that-is-long")
         page.keyboard.press("Enter")
         _choose(page, pictures[0])
-        assert page.locator("#token-dialog").is_hidden()
+        page.wait_for_selector("#token-dialog", state="hidden")
         assert [line for line in watched.complaints if "401" not in line] == []
 
 

@@ -7,7 +7,6 @@ import io
 import logging
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +44,6 @@ def ocuseg() -> Iterator[Command]:
     """A function that runs `ocuseg ARGUMENTS` in this process, as `python -m ocuseg ARGUMENTS` would."""
     logger = logging.getLogger("ocuseg")
     before = logger.handlers, logger.propagate, logger.level
-    pipe = signal.getsignal(signal.SIGPIPE) if hasattr(signal, "SIGPIPE") else None
 
     def run(arguments: str) -> Answer:
         out, err = io.StringIO(), io.StringIO()
@@ -60,8 +58,6 @@ def ocuseg() -> Iterator[Command]:
 
     yield run
     logger.handlers, logger.propagate, logger.level = before
-    if pipe is not None:
-        signal.signal(signal.SIGPIPE, pipe)
 
 
 @pytest.fixture

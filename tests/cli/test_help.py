@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -214,6 +215,21 @@ def test_the_name_of_a_bundle_never_leads_out_of_the_folder(world) -> None:
     bundle = load_bundle("bundle")
     bundle = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"name": "../../up"}))
     assert evaluation_folder(bundle, "test").as_posix() == "evaluation/_.._up-test"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way there")
+def test_a_reader_that_goes_away_is_no_error_and_kills_no_server() -> None:
+    # A default SIGPIPE would end `ocuseg serve` with the first client that hangs up.
+    code = (
+        "import signal, sys; from ocuseg import cli, terminal; before = signal.getsignal(signal.SIGPIPE)\n"
+        "try: sys.exit(terminal.run(cli.app, ['recipes']))\n"
+        "finally: sys.stderr.write(str(signal.getsignal(signal.SIGPIPE) == before))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "True")
 
 
 def test_the_model_may_stand_behind_the_images(ocuseg, world) -> None:
