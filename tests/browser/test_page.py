@@ -55,6 +55,7 @@ def opened(open_page: Open, address: str) -> Iterator[Any]:
 
 
 def _choose(page: Any, *paths: Path) -> None:
+    page.wait_for_function("() => !document.getElementById('files').disabled")  # the models are known
     page.set_input_files("#files", [str(path) for path in paths])
     page.wait_for_function(
         "count => { const rows = [...document.querySelectorAll('#list small')];"

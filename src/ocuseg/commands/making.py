@@ -130,6 +130,7 @@ def _train(
         data = run.data if data is None else data
     else:
         model = None if start_from is None else open_bundle(start_from)
+        start = None if model is None else bundle_start(model)
         if recipe is None:
             recipe = "retina-unet256" if model is None else tuning_recipe(model)
         settings = load_recipe(recipe, overrides)
@@ -145,7 +146,6 @@ def _train(
         checked = check_run(run, data, bar=options.progress)
         require_same_data(run, checked)
     else:
-        start = None if model is None else bundle_start(model)
         folder = Path(out) if out is not None else new_run_folder(settings.name)
         if folds is not None:
             return start_folds(data, folds, settings, folder, start, options)

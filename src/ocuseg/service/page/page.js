@@ -243,6 +243,7 @@ function say(text, isBad = false) {
 // --- Doing ------------------------------------------------------------------------------------------------------
 
 function add(files) {
+  if (model === null) return; // nothing is known yet that could see them
   let first = null;
   for (const file of files) {
     const entry = { name: file.name, file, seen: new Map(), problem: new Map(), asked: new Set() };
