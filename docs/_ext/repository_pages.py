@@ -3,7 +3,7 @@
 - A directive in a comment, as `<!-- {toctree} ... -->`, is one on the site.
 - Text from `<!-- site: NAME -->` to `<!-- site: end -->` is what the repository shows; on the site stands what the
   code, or a file of the repository's root, says.
-- A link to such a file leads to its page of the site.
+- A link to such a file, or to the card of a model that ships, leads to its place on the site.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = {"README.md": "about/readme.md", "CHANGELOG.md": "about/changes.md", "CONTRIBUTING.md": "about/contributing.md"}
 """The page of the site that shows a file of the repository's root."""
+CARDS = re.compile(r"src/ocuseg/models/([\w-]+)/README\.md")
+CARDS_PAGE = "reference/models.md"
+"""The page of the site that shows the cards of the models, each under its name."""
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": command_reference,
     "python": python_reference,
@@ -53,6 +56,8 @@ def _rebased(text: str, source: Path, folder: Path) -> str:
     def link(found: re.Match[str]) -> str:
         target = (source / found[0]).resolve()
         name = target.relative_to(ROOT).as_posix() if target.is_relative_to(ROOT) else ""
+        if card := CARDS.fullmatch(name):
+            return f"{Path(relpath(DOCS / CARDS_PAGE, folder)).as_posix()}#{card[1]}"
         return Path(relpath(DOCS / PAGES[name] if name in PAGES else target, folder)).as_posix()
 
     return _LINK.sub(link, text)

@@ -226,7 +226,7 @@ class TestWorker:
         ChunkWorker(job, pack_bundle(bundle), f"{place}/out", threads=1)(Chunk(0, (name, missing)))
         done, failed = _rows(place)
         assert done["flags"] == "brighter"
-        assert done["vessel_density"] == done["foreground_pixels"] / (SIZE[0] * SIZE[1])
+        assert done["vessel_density"] == round(done["foreground_pixels"] / (SIZE[0] * SIZE[1]), 6)
         assert set(VESSEL_COLUMNS) < set(done)
         assert (failed["status"], failed["flags"], failed["vessel_density"]) == ("missing", None, None)
 

@@ -95,3 +95,11 @@ def test_cldice_is_the_harmonic_mean_of_precision_and_sensitivity() -> None:
     # precision 5/10, sensitivity 30/40
     counts = threads.ThreadCounts.from_array(np.array([10, 5, 40, 30, 1, 1]))
     assert threads.cldice(counts) == pytest.approx(2 * 0.5 * 0.75 / (0.5 + 0.75))
+
+
+def test_a_mask_of_pillow_whose_true_is_255_has_a_skeleton() -> None:
+    mask = np.zeros((9, 30), np.uint8)
+    mask[3:6, 2:28] = 255
+    skeleton = threads.skeleton_of(mask.view(np.bool_))
+    np.testing.assert_array_equal(skeleton, threads.skeleton_of(mask > 0))
+    assert skeleton.view(np.uint8).max() == 1

@@ -83,7 +83,8 @@ def skeleton_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the skeleton of a mask (H, W), one pixel wide: Zhang & Suen 1984, doi:10.1145/357994.358023."""
     from skimage.morphology import skeletonize
 
-    skeleton: NDArray[np.bool_] = skeletonize(mask)
+    # Pillow's arrays of 1-bit images hold 255 for True, which scikit-image takes for an index, and crashes.
+    skeleton: NDArray[np.bool_] = skeletonize(mask != 0)
     return skeleton
 
 
