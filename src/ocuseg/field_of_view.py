@@ -48,6 +48,17 @@ class FieldOfView:
             area = _widened(area, self.margin_px)
         return area[top - above : bottom - above]
 
+    def sampled(self, box: tuple[int, int, int, int], size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return whether the area, without its rim, is at the pixels of its `box` resized to `size` (h, w)."""
+        if self.small is None:
+            return np.ones(size, np.bool_)
+        top, left, bottom, right = box
+        rows, columns = (
+            (start + (np.arange(count) + 0.5) * (stop - start) / count).astype(np.intp) // self.factor
+            for start, stop, count in ((top, bottom, size[0]), (left, right, size[1]))
+        )
+        return self.small[rows[:, None], columns[None, :]]
+
     def box(self) -> tuple[int, int, int, int]:
         """Return (top, left, bottom, right) of the area."""
         if self.small is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,6 +32,24 @@ IMAGES = 40
 CHUNK = 4
 SIZE = (120, 160)
 STORE_BYTES = 80_000_000
+
+# Nodes of Ray that come and go as they are told to. They have a process of their own: Ray ends all processes of the
+# group that it was started in, at a time of its own choosing.
+NODES = """
+import sys
+from ray.cluster_utils import Cluster
+
+words = {"num_cpus": 1, "object_store_memory": int(sys.argv[1])}
+nodes = Cluster(initialize_head=True, head_node_args={**words, "include_dashboard": False})
+print("@" + nodes.address, flush=True)
+for order in sys.stdin:
+    if order.strip() == "add":
+        second = nodes.add_node(**words)
+    else:
+        nodes.remove_node(second, allow_graceful=False)
+    print("@done", flush=True)
+nodes.shutdown()
+"""
 
 # A worker that is killed by one image, as the system kills one that wants more memory than there is.
 FRAGILE = """
@@ -78,17 +97,40 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A Ray cluster on this machine: a head with one CPU."""
-    from ray.cluster_utils import Cluster
+class Nodes:
+    """A Ray cluster on this machine: a head with one CPU, and a second node that can be added and killed."""
 
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False},
-    )
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", NODES, str(STORE_BYTES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        self.address = self._answer()
+
+    def tell(self, order: str) -> None:
+        """Say `add` or `kill`, and wait until it is done."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
+        assert self._answer() == "done"
+
+    def end(self) -> None:
+        try:
+            self._process.communicate(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return next(line[1:].strip() for line in self._process.stdout if line.startswith("@"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[Nodes]:
+    made = Nodes()
     yield made
-    made.shutdown()
+    made.end()
 
 
 @pytest.fixture
@@ -128,15 +170,15 @@ def _wait_until(true: Any, process: subprocess.Popen[str], seconds: float = 300)
 
 
 def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(
-    start: Start, cluster: Any, bundle: Path, images: Path, tmp_path: Path
+    start: Start, cluster: Nodes, bundle: Path, images: Path, tmp_path: Path
 ) -> None:
-    second = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    cluster.tell("add")
     out = tmp_path / "out"
     process = start(bundle, images, "--out", out, "--address", cluster.address)
     # Two chunks at work at once are those of the two nodes, each of which has room for one worker.
     _wait_until(lambda: len(_committed(out)) > 2 and len(list(out.glob("attempts/0*"))) == 2, process)
     before = _committed(out)
-    cluster.remove_node(second, allow_graceful=False)
+    cluster.tell("kill")
     assert len(before) < IMAGES // CHUNK * 2 / 3, "the node was to be killed half-way"
     said, complained = process.communicate(timeout=400)
 

@@ -49,6 +49,7 @@ from ocuseg.metrics.ranking import auc, average_precision, brier_score, calibrat
 from ocuseg.metrics.scaling import fit_scaling
 from ocuseg.metrics.threads import ThreadCounts, cldice, load_skeletons, thread_counts
 from ocuseg.metrics.vessels import VESSEL_COLUMNS, vessel_measures
+from ocuseg.metrics.widths import mean_width
 
 __all__ = [
     "AREA_COLUMNS",
@@ -85,6 +86,7 @@ __all__ = [
     "mean_all",
     "mean_defined",
     "mean_foreground",
+    "mean_width",
     "merge_levels",
     "nsd",
     "number",

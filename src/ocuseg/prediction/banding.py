@@ -30,6 +30,7 @@ def probability_bands(predictor: Predictor, image: ImageRows) -> Bands:
     at the working size where that is no larger than a tile.
     """
     placement, area = place_rows(image.rows, image.size, predictor.preprocessing)
+    placement = predictor.adapt(placement, lambda plain, wanted: _whole(_working_bands(plain, image, wanted)))
     working = _working_bands(predictor, image, placement)
     if area is None and placement == Placement(image.size, (0, 0, *image.size), image.size):
         return working
@@ -57,6 +58,10 @@ def _working_bands(predictor: Predictor, image: ImageRows, placement: Placement)
     for start, band in predictor.tiled_bands(padded_rows, padded):
         if start < height:
             yield start, band[0, :, : height - start, :width]
+
+
+def _whole(bands: Bands) -> NDArray[np.float32]:
+    return np.concatenate([band for _, band in bands], axis=1)
 
 
 def _padded(read: ReadRows, size: Size, padded: Size) -> ReadBytes:

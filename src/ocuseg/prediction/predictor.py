@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
+from ocuseg.prediction.adapting import adapted, drawn_width
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
 from ocuseg.runtime import open_runtime
@@ -96,7 +98,31 @@ class Predictor:
 
         A result depends on its batch no more than by the rounding of the network's sums.
         """
-        return self._placed_probabilities(images, [place(_checked(image), self.preprocessing) for image in images])
+        return self._placed_probabilities(images, [self._place(_checked(image)) for image in images])
+
+    def _place(self, image: NDArray[np.uint8]) -> Placement:
+        placement = place(image, self.preprocessing)
+        return self.adapt(placement, lambda plain, wanted: plain.working_probabilities([image], [wanted])[0])
+
+    def adapt(self, placement: Placement, see: Callable[[Predictor, Placement], NDArray[np.float32]]) -> Placement:
+        """Return the placement at the scale that the image asks for, where the preprocessing has a width for that.
+
+        `see` gives the probabilities (1, h, w) by the predictor that it gets, which averages no flips, at the working
+        size of the placement that it gets.
+        """
+        known, plain = self.preprocessing.drawn_width_px, self._without_flips()
+        return placement if known is None else adapted(placement, lambda wanted: see(plain, wanted), known)
+
+    def drawn_width(self, image: NDArray[np.uint8], preprocessing: Preprocessing) -> float | None:
+        """Return the mean width of the vessels, in pixels, that the network draws in an image prepared in this way."""
+        plain = self._without_flips()
+        placement = place(_checked(image), preprocessing)
+        return drawn_width(placement, lambda wanted: plain.working_probabilities([image], [wanted])[0])
+
+    def _without_flips(self) -> Predictor:
+        plain = copy.copy(self)
+        plain.flips = False
+        return plain
 
     def _placed_probabilities(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
@@ -106,13 +132,14 @@ class Predictor:
             pairs = list(group)
             at_once = max(1, _BATCH_PX // (size[0] * size[1]))
             for start in range(0, len(pairs), at_once):
-                found += self._same_sized(pairs[start : start + at_once])
+                some_images, some_placements = zip(*pairs[start : start + at_once], strict=True)
+                found += self._same_sized(some_images, some_placements)
         return found
 
     def _results(self, items: Sequence[ImageLike]) -> list[Result]:
         images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
         names = ["image" if isinstance(item, np.ndarray) else stem_of(Path(item)) for item in items]
-        placements = [place(image, self.preprocessing) for image in images]
+        placements = [self._place(image) for image in images]
         found = self._placed_probabilities(images, placements)
         return [
             Result(
@@ -129,20 +156,25 @@ class Predictor:
             for name, image, placement, probabilities in zip(names, images, placements, found, strict=True)
         ]
 
-    def _same_sized(self, pairs: list[tuple[NDArray[np.uint8], Placement]]) -> list[NDArray[np.float32]]:
-        placements = [placement for _, placement in pairs]
-        # Padded as (3, h, w) bytes, so that a large image is never held whole as floats.
-        channels_first = np.stack([placement.apply_image(image).transpose(2, 0, 1) for image, placement in pairs])
-        padded, undo = pad_to_multiple(channels_first, self.preprocessing.multiple)
-        if max(placements[0].working_size) <= self.tile_px:
-            found = undo(self.window(padded))
-        else:
-            found = undo(self._tiled(padded))
+    def _same_sized(
+        self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
+    ) -> list[NDArray[np.float32]]:
         return [
             # What was seen as it is needs no second array.
             one if placement == Placement(one.shape[1:], (0, 0, *one.shape[1:]), one.shape[1:]) else placement.undo(one)
-            for placement, one in zip(placements, found, strict=True)
+            for placement, one in zip(placements, self.working_probabilities(images, placements), strict=True)
         ]
+
+    def working_probabilities(
+        self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities (N, C, h, w) of images at the one working size (h, w) of their placements."""
+        # Padded as (3, h, w) bytes, so that a large image is never held whole as floats.
+        prepared = [placement.apply_image(image) for image, placement in zip(images, placements, strict=True)]
+        channels_first = np.stack([one.transpose(2, 0, 1) for one in prepared])
+        padded, undo = pad_to_multiple(channels_first, self.preprocessing.multiple)
+        whole = max(placements[0].working_size) <= self.tile_px
+        return undo(self.window(padded) if whole else self._tiled(padded))
 
     def window(self, padded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities (N, C, h, w) of prepared bytes (N, 3, h, w), seen at once.

@@ -17,7 +17,7 @@ from ocuseg.prediction import Predictor
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "torch_predictor"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -30,6 +30,17 @@ def calibrate(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> dict
     training images would not see it. Nothing happens where the records do not show both classes.
     """
     network = fitted.network.eval().cpu()
+    levels = pooled_levels(torch_predictor(fitted, recipe), records, fitted.encoding)
+    scale, shift = fit_scaling(levels)
+    network.scale_logits(scale, shift)
+    error = float(calibration_error(levels))
+    _log.info("logits scaled by %.3f and shifted by %+.3f; calibration error on val was %.4f", scale, shift, error)
+    return {"scale": round(scale, 6), "shift": round(shift, 6), "chosen_on": "val", "error_before": round(error, 6)}
+
+
+def torch_predictor(fitted: Fitted, recipe: Recipe) -> Predictor:
+    """Return the predictor of a network that is not exported yet, on the CPU, as the recipe has it predict."""
+    network = fitted.network.eval().cpu()
 
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -38,7 +49,7 @@ def calibrate(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> dict
         return found
 
     settings = recipe.prediction
-    predictor = Predictor(
+    return Predictor(
         logits,
         classes=fitted.classes,
         preprocessing=fitted.preprocessing,
@@ -46,9 +57,3 @@ def calibrate(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> dict
         overlap_px=settings.overlap_px,
         flips=settings.flips,
     )
-    levels = pooled_levels(predictor, records, fitted.encoding)
-    scale, shift = fit_scaling(levels)
-    network.scale_logits(scale, shift)
-    error = float(calibration_error(levels))
-    _log.info("logits scaled by %.3f and shifted by %+.3f; calibration error on val was %.4f", scale, shift, error)
-    return {"scale": round(scale, 6), "shift": round(shift, 6), "chosen_on": "val", "error_before": round(error, 6)}

@@ -15,6 +15,7 @@ from ocuseg.checking import CheckResult
 from ocuseg.errors import DataError
 from ocuseg.evaluation import Evaluation, PredictorLike, evaluate_folds
 from ocuseg.files import hash_bytes
+from ocuseg.geometry import Preprocessing
 from ocuseg.index import Record
 from ocuseg.metrics import best_of_sweep
 from ocuseg.networks import Ensemble, build_network
@@ -92,7 +93,7 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
             "members": [member.info.network for member in members],
         },
         classes=first.info.classes,
-        preprocessing=replace(first.preprocessing, mean=mean, std=std).to_json(),
+        preprocessing=replace(_scale_of(members), mean=mean, std=std).to_json(),
         prediction=first.info.prediction,
         threshold=best_of_sweep(scores.sweep)[0] if len(first.classes) == 2 else None,
         threshold_chosen_on=_CHOSEN_ON if len(first.classes) == 2 else None,
@@ -108,6 +109,18 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
         record for number in range(1, plan.folds + 1) for record in plan.records_of(number)[:_COMPARED_PER_FOLD]
     ]
     return export_bundle(ensemble, info, run.bundle, records=compared)
+
+
+def _scale_of(members: Sequence[Bundle]) -> Preprocessing:
+    """Return the preprocessing of the first member with the mean scale of all, where it was measured for each."""
+    first, *others = (member.preprocessing for member in members)
+    drawn = [each.drawn_width_px for each in (first, *others) if each.drawn_width_px is not None]
+    diameters = [each.field_of_view_diameter_px for each in (first, *others) if each.field_of_view_diameter_px]
+    return replace(
+        first,
+        drawn_width_px=sum(drawn) / len(drawn) if drawn else None,
+        field_of_view_diameter_px=round(sum(diameters) / len(diameters)) if diameters else None,
+    )
 
 
 def _facts(

@@ -51,6 +51,7 @@ class PreprocessingSettings(_Settings):
     crop: Literal["none", "field_of_view"] = "none"
     size: tuple[_Positive, _Positive] | None = None
     field_of_view_diameter_px: Annotated[int, Field(ge=16)] | None = None
+    vessel_width_px: Annotated[float, Field(ge=1, le=100)] | None = None
     even_light: Annotated[float, Field(gt=0, le=1)] | None = None
     channel: Literal["all", "green"] = "all"
     mean: Literal["measured"] | tuple[float, float, float] = "measured"
@@ -58,8 +59,10 @@ class PreprocessingSettings(_Settings):
 
     @model_validator(mode="after")
     def _one_way_to_scale(self) -> PreprocessingSettings:
-        if self.size is not None and self.field_of_view_diameter_px is not None:
-            raise ValueError("give 'size' or 'field_of_view_diameter_px', not both")
+        scales = ("size", "field_of_view_diameter_px", "vessel_width_px")
+        given = [f"'{name}'" for name in scales if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
         if (self.mean == "measured") != (self.std == "measured"):
             raise ValueError("give both 'mean' and 'std', or leave both 'measured'")
         return self

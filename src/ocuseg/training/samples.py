@@ -22,6 +22,7 @@ from ocuseg.geometry import Preprocessing, place
 from ocuseg.images import read_field_of_view, read_image, read_mask
 from ocuseg.index import Record
 from ocuseg.training.cache import ArrayCache
+from ocuseg.training.widths import at_width
 
 __all__ = ["Sample", "load_samples"]
 
@@ -30,7 +31,8 @@ _log = logging.getLogger("ocuseg")
 _FORMAT = 1  # of what `_packed` makes
 _DECODERS = ("numpy", "pillow", "scipy", "tifffile")
 _SOURCES = (
-    "encoding", "field_of_view.py", "geometry.py", "images", "lighting.py", "resampling.py", "training/samples.py",
+    "encoding", "field_of_view.py", "geometry.py", "images", "lighting.py", "metrics/widths.py", "resampling.py",
+    "training/samples.py", "training/widths.py",
 )  # fmt: skip
 
 
@@ -52,6 +54,7 @@ def load_samples(
     encoding: MaskEncoding,
     preprocessing: Preprocessing,
     *,
+    vessel_width_px: float | None = None,
     ignore_index: int | None = None,
     cache: ArrayCache | None = None,
     threads: int = 4,
@@ -59,6 +62,7 @@ def load_samples(
 ) -> list[Sample]:
     """Return the records decoded, cropped and scaled as prediction does it, in their order.
 
+    With `vessel_width_px` each image has the scale at which the vessels of its reference are that wide.
     With a `cache`, what was decoded before is mapped from it, and the rest is decoded and added: the same pixels.
     `progress` is called with the records done and all records. Raises DataError for a record without a mask and
     ImageError for a file that cannot be read.
@@ -70,12 +74,13 @@ def load_samples(
         "field_of_view_diameter_px": preprocessing.field_of_view_diameter_px,
         "even_light": preprocessing.even_light,
         "channel": preprocessing.channel,
+        "vessel_width_px": vessel_width_px,
         "encoding": encoding.to_json(),
         "ignore_index": ignore_index,
     }
 
     def decode(record: Record) -> Sample:
-        return _decoded(record, encoding, preprocessing, ignore_index)
+        return _decoded(record, encoding, preprocessing, vessel_width_px, ignore_index)
 
     def load(record: Record, key: str | None) -> tuple[Sample, bool]:
         if cache is None or key is None:
@@ -105,7 +110,13 @@ def load_samples(
     return samples
 
 
-def _decoded(record: Record, encoding: MaskEncoding, preprocessing: Preprocessing, ignore_index: int | None) -> Sample:
+def _decoded(
+    record: Record,
+    encoding: MaskEncoding,
+    preprocessing: Preprocessing,
+    vessel_width_px: float | None,
+    ignore_index: int | None,
+) -> Sample:
     if record.mask is None:
         raise DataError(f"{record.image}: has no mask; add one or leave the image out of the split")
     image = read_image(record.image)
@@ -117,7 +128,7 @@ def _decoded(record: Record, encoding: MaskEncoding, preprocessing: Preprocessin
         counted = read_field_of_view(record.field_of_view)
     if ignore_index is not None:
         counted = counted & (mask != ignore_index)
-    placement = place(image, preprocessing)
+    placement = place(image, at_width(preprocessing, image, mask, vessel_width_px))
     target = placement.apply_mask(mask)
     inside = placement.apply_mask(counted.astype(np.uint8)) > 0
     pixels = np.require(placement.apply_image(image), requirements=["C", "W"])  # a decoder's own are for reading alone
