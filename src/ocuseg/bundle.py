@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -42,11 +42,15 @@ _NO_DIGEST = "0" * 64
 
 @with_config(ConfigDict(extra="forbid"))
 class PredictionSettings(TypedDict):
-    """How whole images are predicted: `tile_px` is the longest side seen at once, `overlap_px` what tiles share."""
+    """How whole images are predicted: `tile_px` is the longest side seen at once, `overlap_px` what tiles share.
+
+    Pieces of foreground below `smallest_piece_px`, counted at the scale that the network sees, are left out.
+    """
 
     tile_px: Annotated[int, Field(ge=1)]
     overlap_px: Annotated[int, Field(ge=0)]
     flips: bool
+    smallest_piece_px: NotRequired[Annotated[int, Field(ge=1)] | None]
 
 
 class BundleInfo(BaseModel):

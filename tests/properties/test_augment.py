@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ocuseg.training.augment import Augmentation
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 
 _COLOURLESS = dict.fromkeys(("brightness", "contrast", "gamma", "colour", "blur", "noise"), 0.0)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ocuseg.training.augment import Augmentation
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 from ocuseg.training.terms import Pool
 
 COLOUR = ("brightness", "contrast", "gamma", "colour", "blur", "noise")

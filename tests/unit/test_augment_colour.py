@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ocuseg.training.augment import Augmentation
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 
 OFF: dict[str, Any] = {
     **dict.fromkeys(("flip_horizontal", "flip_vertical", "rotation_degrees", "shift", "elastic"), 0.0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,20 @@ def test_bands_are_the_whole(preprocessing, settings, num_classes, monkeypatch):
     predictor = predictor_of(Preprocessing(**({"multiple": 4} | preprocessing)), num_classes, **settings)
     for image in (fundus(130, 151), picture(150, 33)):
         assert_same(predictor, image)
+
+
+@pytest.mark.parametrize("width", [2.0, 6.0])
+@pytest.mark.parametrize("settings", [{}, {"smallest_piece_px": 5, "threshold": 0.6}, {"flips": True}])
+def test_at_the_scale_of_the_vessels_and_without_small_pieces(width, settings, monkeypatch):
+    monkeypatch.setattr("ocuseg.prediction.banding._BAND_PX", 1500)
+    monkeypatch.setattr("ocuseg.field_of_view._BAND_ROWS", 16)
+    preprocessing = Preprocessing(
+        crop="field_of_view", field_of_view_diameter_px=90, multiple=4, channel="green", drawn_width_px=width
+    )
+    predictor = predictor_of(preprocessing, tile_px=48, overlap_px=16, **settings)
+    plain = predictor_of(replace(preprocessing, drawn_width_px=None), tile_px=48, overlap_px=16)
+    assert not np.array_equal(predictor.probabilities(fundus(130, 151)), plain.probabilities(fundus(130, 151)))
+    assert_same(predictor, fundus(130, 151))
 
 
 @pytest.mark.parametrize("diameter", [None, 90, 700])

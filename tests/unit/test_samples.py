@@ -94,6 +94,7 @@ def test_the_samples_are_the_same_decoded_kept_and_found(
         {"preprocessing": Preprocessing(field_of_view_diameter_px=36)},
         {"preprocessing": Preprocessing(even_light=0.1)},
         {"preprocessing": Preprocessing(channel="green")},
+        {"preprocessing": Preprocessing(field_of_view_diameter_px=36), "vessel_width_px": 3.0},
         {"ignore_index": None},
         {"encoding": MaskEncoding("values", ((0, 0), (128, 9), (255, 1)))},
     ],

@@ -32,6 +32,8 @@ def probability_bands(predictor: Predictor, image: ImageRows) -> Bands:
     placement, area = place_rows(image.rows, image.size, predictor.preprocessing)
     placement = predictor.adapt(placement, lambda plain, wanted: _whole(_working_bands(plain, image, wanted)))
     working = _working_bands(predictor, image, placement)
+    if predictor.smallest_piece_px is not None:  # a piece can cross bands; the working size is a few megapixels then
+        working = iter([(0, predictor.without_small_pieces(_whole(working)))])
     if area is None and placement == Placement(image.size, (0, 0, *image.size), image.size):
         return working
     return _native_bands(working, placement, area, predictor.classes.out_channels)

@@ -18,6 +18,7 @@ from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
 from ocuseg.prediction.adapting import adapted, drawn_width
+from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
 from ocuseg.runtime import open_runtime
@@ -39,9 +40,10 @@ class Predictor:
 
     `network` gives the logits of images whose sides are multiples of `preprocessing.multiple`: one channel for two
     classes, else one per class. A prepared image with a side above `tile_px` goes through it in tiles that share
-    `overlap_px`; `flips` averages the probabilities of the four flips. `threshold` is that of the foreground of two
-    classes (0.5 if None) and must be None for more. `measures` names what is measured of each mask, `made_for` has the
-    ranges of the features of pictures that it was made for; results say how they differ.
+    `overlap_px`; `flips` averages the probabilities of the four flips; pieces of foreground of fewer than
+    `smallest_piece_px` at the working size are taken out of them (two classes only). `threshold` is that of the
+    foreground of two classes (0.5 if None) and must be None for more. `measures` names what is measured of each mask,
+    `made_for` has the ranges of the features of pictures that it was made for; results say how they differ.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Predictor:
         tile_px: int = 1024,
         overlap_px: int = 128,
         flips: bool = False,
+        smallest_piece_px: int | None = None,
         threshold: float | None = None,
         name: str = "model",
         measures: Sequence[str] = (),
@@ -62,6 +65,9 @@ class Predictor:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
         if threshold is not None and len(classes) != 2:
             raise UsageError(f"a threshold has no meaning for {len(classes)} classes; leave it out")
+        for what, value in (("smallest piece", smallest_piece_px), ("drawn width", preprocessing.drawn_width_px)):
+            if value is not None and len(classes) != 2:
+                raise UsageError(f"a {what} has no meaning for {len(classes)} classes; leave it out")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UsageError(f"the threshold {threshold} is no probability; give one from 0 to 1")
         self.network = network
@@ -70,6 +76,7 @@ class Predictor:
         self.tile_px = tile_px
         self.overlap_px = overlap_px
         self.flips = flips
+        self.smallest_piece_px = smallest_piece_px
         self.threshold = 0.5 if threshold is None and len(classes) == 2 else threshold
         self.name = name
         self.measures = tuple(measures)
@@ -159,11 +166,18 @@ class Predictor:
     def _same_sized(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
     ) -> list[NDArray[np.float32]]:
+        found = map(self.without_small_pieces, self.working_probabilities(images, placements))
         return [
             # What was seen as it is needs no second array.
             one if placement == Placement(one.shape[1:], (0, 0, *one.shape[1:]), one.shape[1:]) else placement.undo(one)
-            for placement, one in zip(placements, self.working_probabilities(images, placements), strict=True)
+            for placement, one in zip(placements, found, strict=True)
         ]
+
+    def without_small_pieces(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities (C, h, w) at the working size without the pieces that are too small, if any are."""
+        if self.smallest_piece_px is None or self.threshold is None:
+            return probabilities
+        return without_small_pieces(probabilities, self.threshold, self.smallest_piece_px)
 
     def working_probabilities(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
@@ -259,6 +273,7 @@ def open_predictor(
         tile_px=tile,
         overlap_px=min(settings["overlap_px"], tile // 2),
         flips=flips,
+        smallest_piece_px=settings.get("smallest_piece_px"),
         threshold=bundle.info.threshold if threshold is None else threshold,
         name=bundle.info.name,
         measures=bundle.info.measures,

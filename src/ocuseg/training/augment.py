@@ -9,7 +9,7 @@ from ocuseg.training.augment_camera import add_noise, blur, coarsen, compress
 from ocuseg.training.augment_colour import bend_tones, jitter_colours, light, merge_channels, mix_colours
 from ocuseg.training.augment_draws import Draws
 from ocuseg.training.augment_geometry import move
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 from ocuseg.training.terms import Pool
 
 __all__ = ["Augmentation"]

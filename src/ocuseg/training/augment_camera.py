@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ocuseg.training.augment_draws import Draws
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 
 __all__ = ["add_noise", "blur", "coarsen", "compress"]
 

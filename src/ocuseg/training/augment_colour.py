@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ocuseg.training.augment_draws import Draws
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 from ocuseg.training.terms import Pool
 
 __all__ = ["bend_tones", "jitter_colours", "light", "merge_channels", "mix_colours"]

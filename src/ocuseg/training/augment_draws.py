@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ocuseg.training.recipe import AugmentationSettings
+from ocuseg.training.settings import AugmentationSettings
 
 __all__ = ["Draws"]
 

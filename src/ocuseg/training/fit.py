@@ -48,7 +48,7 @@ from ocuseg.training.recipe import Recipe
 from ocuseg.training.run import require_same_recipe
 from ocuseg.training.samples import Sample, load_samples
 from ocuseg.training.team import ALONE, Team
-from ocuseg.training.widths import typical_diameter
+from ocuseg.training.widths import usual_preprocessing
 
 __all__ = ["Fitted", "fit", "load_fitted"]
 
@@ -95,20 +95,13 @@ def fit(
     network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
     records = {split: checked.index.of_split(split) for split in ("train", "val")}
-    wanted = recipe.preprocessing.model_dump(exclude={"mean", "std", "vessel_width_px"})
-    width_px = recipe.preprocessing.vessel_width_px
-    if width_px is not None:
-        wanted["field_of_view_diameter_px"] = typical_diameter(
-            records["train"], encoding, width_px, threads=usable_cores()
-        )
-        _log.info("vessels are %g px wide where the field of view is %d", width_px, wanted["field_of_view_diameter_px"])
-    preprocessing = Preprocessing(**wanted, multiple=int(network.multiple))
+    preprocessing = usual_preprocessing(recipe.preprocessing, int(network.multiple), records["train"], encoding)
     with team.in_turn(cache is not None), progress_bar("reading") if bar else nullcontext() as progress:
         samples = load_samples(
             [*records["train"], *records["val"]],
             encoding,
             preprocessing,
-            vessel_width_px=width_px,
+            vessel_width_px=recipe.preprocessing.vessel_width_px,
             ignore_index=classes.ignore_index,
             cache=cache,
             threads=usable_cores(),

@@ -77,6 +77,8 @@ def prepare(
         raise UsageError(
             f"'preprocessing.vessel_width_px' is the width of one class, but there are {len(classes) - 1}; leave it out"
         )
+    if recipe.prediction.smallest_piece_px is not None and len(classes) != 2:
+        raise UsageError("'prediction.smallest_piece_px' is for one class and the background; leave it out")
     precision = choose_precision(recipe.precision, device)
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
     loss = _loss(recipe, classes, checked.class_pixels["train"])

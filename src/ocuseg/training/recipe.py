@@ -5,102 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ocuseg.errors import RecipeError
 from ocuseg.files import write_text
 from ocuseg.training.explaining import explain
+from ocuseg.training.settings import AugmentationSettings, Positive, PredictionSettings, PreprocessingSettings, Settings
 from ocuseg.wording import meant
 
 __all__ = ["RECIPE_VERSION", "Recipe", "load_recipe", "recipe_descriptions", "recipe_names", "save_recipe"]
 
 RECIPE_VERSION = 1
 
-_Positive = Annotated[int, Field(ge=1)]
-_Range = tuple[float, float]
-
-
 _DATA_KEYS = (
     "image_pattern", "mask_pattern", "group_pattern", "split_ratios", "split_seed",
     "mask_values", "mask_threshold", "ignore_index",
 )  # fmt: skip
 _WORDS = ("name", "description", "image_pattern", "mask_pattern", "group_pattern", "encoder_weights")
-_FREE_FORM = ("network", "classes")  # checked where they are used
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse true and false where they are not wanted: pydantic would take them for 1 and 0."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        own = get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, bool | BaseModel))
-        if not own and info.field_name not in _FREE_FORM and _holds_truth(value):
-            raise ValueError("true and false are not accepted here")
-        return value
-
-
-class PreprocessingSettings(_Settings):
-    """What is done to an image before the network sees it, in training and in prediction alike."""
-
-    crop: Literal["none", "field_of_view"] = "none"
-    size: tuple[_Positive, _Positive] | None = None
-    field_of_view_diameter_px: Annotated[int, Field(ge=16)] | None = None
-    vessel_width_px: Annotated[float, Field(ge=1, le=100)] | None = None
-    even_light: Annotated[float, Field(gt=0, le=1)] | None = None
-    channel: Literal["all", "green"] = "all"
-    mean: Literal["measured"] | tuple[float, float, float] = "measured"
-    std: Literal["measured"] | tuple[float, float, float] = "measured"
-
-    @model_validator(mode="after")
-    def _one_way_to_scale(self) -> PreprocessingSettings:
-        scales = ("size", "field_of_view_diameter_px", "vessel_width_px")
-        given = [f"'{name}'" for name in scales if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
-        if (self.mean == "measured") != (self.std == "measured"):
-            raise ValueError("give both 'mean' and 'std', or leave both 'measured'")
-        return self
-
-
-class AugmentationSettings(_Settings):
-    """How a training image may be changed; every range is drawn from uniformly, every probability is per image."""
-
-    flip_horizontal: Annotated[float, Field(ge=0, le=1)] = 0.5
-    flip_vertical: Annotated[float, Field(ge=0, le=1)] = 0.5
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 180.0
-    scale: _Range = (0.8, 1.25)
-    shift: Annotated[float, Field(ge=0, le=1)] = 0.05
-    elastic: Annotated[float, Field(ge=0, le=0.2)] = 0.0
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.15
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.2
-    gamma: Annotated[float, Field(ge=0, le=1)] = 0.2
-    colour: Annotated[float, Field(ge=0, le=1)] = 0.1
-    blur: Annotated[float, Field(ge=0, le=1)] = 0.1
-    blur_px: _Range = (0.5, 1.5)
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.02
-    illumination: Annotated[float, Field(ge=0, le=2)] = 0.0
-    tone: Annotated[float, Field(ge=0, le=4)] = 0.0
-    mix_colours: Annotated[float, Field(ge=0, le=1)] = 0.0
-    channels: Annotated[float, Field(ge=0, le=1)] = 0.0
-    resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
-    jpeg: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class PredictionSettings(_Settings):
-    """How whole images are predicted: in tiles above a size, averaged over flips on request."""
-
-    tile_px: Annotated[int, Field(ge=32)] = 1024
-    overlap_px: Annotated[int, Field(ge=0)] = 128
-    flips: bool = False
-
-
-class Recipe(_Settings):
+class Recipe(Settings):
     """One training run. Every key has a default; `docs/recipes.md` explains each."""
 
     version: int = RECIPE_VERSION
@@ -136,9 +63,9 @@ class Recipe(_Settings):
     repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 0.15
 
     # the optimisation
-    epochs: _Positive = 50
-    steps_per_epoch: _Positive | None = None
-    batch_size: _Positive = 8
+    epochs: Positive = 50
+    steps_per_epoch: Positive | None = None
+    batch_size: Positive = 8
     crop_px: Annotated[int, Field(ge=16)] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -148,15 +75,15 @@ class Recipe(_Settings):
     schedule: Literal["one_cycle", "cosine", "poly", "plateau", "constant"] = "one_cycle"
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     poly_power: Annotated[float, Field(gt=0)] = 0.9
-    plateau_patience: _Positive = 5
+    plateau_patience: Positive = 5
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    accumulate: _Positive = 1
+    accumulate: Positive = 1
     weight_averaging: Annotated[float, Field(ge=0, lt=1)] = 0.99
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     monitor: Literal["val_dice", "val_iou", "val_loss"] = "val_dice"
-    early_stopping: _Positive | None = None
-    keep_every: _Positive | None = None
+    early_stopping: Positive | None = None
+    keep_every: Positive | None = None
     sample_pictures: Annotated[int, Field(ge=0)] = 0
     tensorboard: bool = True
     calibrate: bool = False
@@ -183,6 +110,8 @@ class Recipe(_Settings):
             raise ValueError("'augmentation.blur_px' is a range above 0 and up to 10, such as [0.5, 1.5]")
         if min(self.split_ratios) < 0 or abs(sum(self.split_ratios) - 1) > 1e-6:
             raise ValueError("'split_ratios' are three shares (train, val, test) that add up to 1")
+        if self.prediction.smallest_piece_px is not None and not self.preprocessing.scales:
+            raise ValueError("'prediction.smallest_piece_px' counts pixels of a scale: give one in 'preprocessing'")
         if self.prediction.overlap_px * 2 > self.prediction.tile_px:
             raise ValueError("'prediction.overlap_px' is at most half of 'prediction.tile_px'")
         return self
@@ -282,14 +211,6 @@ def _value(key: str, text: str) -> Any:
     if key in _WORDS:
         return value if value is None or isinstance(value, str) else text
     return _number(value)
-
-
-def _holds_truth(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_holds_truth, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_truth, value))
-    return isinstance(value, bool)
 
 
 def _number(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,12 +17,31 @@ from ocuseg.field_of_view import find_field_of_view
 from ocuseg.geometry import Preprocessing
 from ocuseg.images import read_image, read_mask
 from ocuseg.index import Record
+from ocuseg.machine import usable_cores
 from ocuseg.metrics import mean_width
 from ocuseg.prediction import Predictor
+from ocuseg.training.settings import PreprocessingSettings
 
-__all__ = ["at_width", "known_width", "typical_diameter"]
+__all__ = ["at_width", "known_width", "typical_diameter", "usual_preprocessing"]
+
+_log = logging.getLogger("ocuseg")
 
 _LEAST, _MOST = 0.4, 2.5
+
+
+def usual_preprocessing(
+    settings: PreprocessingSettings, multiple: int, records: Sequence[Record], encoding: MaskEncoding
+) -> Preprocessing:
+    """Return the preprocessing of a recipe for most images, its scale measured on the training images if need be.
+
+    Mean and standard deviation are left to whoever has the pixels. Raises DataError as `typical_diameter` does.
+    """
+    wanted = settings.model_dump(exclude={"mean", "std", "vessel_width_px"})
+    if settings.vessel_width_px is not None:
+        diameter = typical_diameter(records, encoding, settings.vessel_width_px, threads=usable_cores())
+        wanted["field_of_view_diameter_px"] = diameter
+        _log.info("vessels are %g px wide where the field of view is %d", settings.vessel_width_px, diameter)
+    return Preprocessing(**wanted, multiple=multiple)
 
 
 def typical_diameter(records: Sequence[Record], encoding: MaskEncoding, width_px: float, *, threads: int = 4) -> int:
