@@ -15,7 +15,8 @@ from PIL import Image
 
 import ocuseg
 from ocuseg.phantom import write_fundus_set
-from servers import bright_parts, dark_lines, running
+from servers import running
+from tiny_bundles import served_bundles
 
 CHASE = Path(__file__).parents[3] / "shared" / "data" / "chase_db1" / "images"
 
@@ -24,9 +25,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    narrow = {"brightness": (-0.01, 0.0)}
-    return [dark_lines(folder / "lines"), bright_parts(folder / "parts"), dark_lines(folder / "odd", made_for=narrow)]
+    return served_bundles(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="module")
