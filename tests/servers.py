@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ocuseg.bundle import load_bundle
+from ocuseg.commands.opening import open_bundle
 from ocuseg.prediction import open_predictor
 
 
 @contextlib.contextmanager
-def running(folders: Sequence[Path | str], **words: Any) -> Iterator[str]:
-    """Serve the bundles in these folders on a free port of this machine; yields the address. `words` as of the app."""
+def running(models: Sequence[Path | str], **words: Any) -> Iterator[str]:
+    """Serve bundles or shipped models on a free port of this machine; yields the address. `words` as of the app."""
     import uvicorn
 
     from ocuseg.service.application import create_app
     from ocuseg.service.guards import LOOPBACK_HOSTS
     from ocuseg.service.running import address_of, configuration, listen
 
-    opened = [(bundle, open_predictor(bundle, threads=1)) for bundle in map(load_bundle, folders)]
+    opened = [(bundle, open_predictor(bundle, threads=1)) for bundle in map(open_bundle, models)]
     listening = listen("127.0.0.1", 0)
     app = create_app(opened, **({"hosts": LOOPBACK_HOSTS} | words))
     server = uvicorn.Server(configuration(app))
