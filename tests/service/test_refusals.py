@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import json
@@ -12,6 +13,7 @@ import socket
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -23,9 +25,11 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from ocuseg.errors import UsageError
 from ocuseg.service.limits import Limits
+from ocuseg.service.uploads import Intake
 from servers import running
 
 
@@ -187,6 +191,30 @@ def test_a_full_queue_answers_503_and_when_to_come_back(
         slow_network.set()
         assert [one.result().status_code for one in waiting] == [200] * 3
         assert client.post("/v1/predict", content=png).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x"])
+def test_an_upload_is_held_once(kind: str) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' if "form" in kind else b""
+    parts = [head, *[b"\x01" * 100_000] * 100, b"\r\n--x--\r\n" if head else b""]
+    sent: Iterator[bytes] = iter(parts)
+
+    async def receive() -> dict[str, Any]:
+        part = next(sent, None)
+        return {"type": "http.request", "body": part or b"", "more_body": part is not None}
+
+    async def held_bytes() -> int:
+        before = tracemalloc.get_traced_memory()[0]
+        request = Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
+        async with Intake(Limits()).images(request) as [upload]:
+            assert len(upload.content) == 10_000_000
+            return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        assert 10_000_000 <= asyncio.run(held_bytes()) < 15_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_uploads_that_are_held_are_bounded(bundles: list[Path]) -> None:
