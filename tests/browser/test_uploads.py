@@ -125,6 +125,30 @@ def test_what_is_too_large_is_a_line_and_the_rest_is_done(
     assert [line for line in watched.complaints if "413" not in line] == []
 
 
+def test_a_picture_of_many_pixels_is_shown_reduced_and_downloaded_whole(
+    opened: Any, bundles: list[Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    with Image.open(pictures[0]) as picture:
+        tiled = np.tile(np.asarray(picture), (11, 13, 1))[:2001, :2495]  # 5 million pixels: every second one is shown
+    path = tmp_path / "large.png"
+    Image.fromarray(tiled).save(path)
+    page = opened.page
+    drop(page, path)
+    page.wait_for_selector("#list small:has-text('vessel')", timeout=120_000)
+    assert pixels_of(page) == (mask_of(_written(bundles[0], path, tmp_path / "own")) == 1).sum()
+    slide(page, 104)
+    assert "Counted in the reduced picture" in page.inner_text("#measures-note")
+    [outcome] = ocuseg.predict(bundles[0], path, out=tmp_path / "moved", threshold=0.52)
+    exact = int((mask_of(outcome.written[0]) == 1).sum())
+    assert pixels_of(page) == pytest.approx(exact, rel=0.15)
+    # Predict writes the rows of a large picture as they come, so that the bytes differ.
+    assert np.array_equal(mask_of(download(page, "#save-mask", tmp_path)), mask_of(outcome.written[0]))
+    assert pixels_of(page) == exact  # what was measured for the download
+    assert page.locator("#measures-note").is_hidden()
+    with Image.open(download(page, "#save-overlay", tmp_path)) as overlay:
+        assert overlay.size == (1248, 1001)
+
+
 def test_a_file_that_is_gone_is_a_line(opened: Any, pictures: list[Path], tmp_path: Path) -> None:
     path = tmp_path / "gone.png"
     path.write_bytes(pictures[0].read_bytes())

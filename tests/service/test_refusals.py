@@ -28,6 +28,7 @@ from PIL import Image
 from starlette.requests import Request
 
 from ocuseg.errors import UsageError
+from ocuseg.machine import is_installed
 from ocuseg.service.limits import Limits
 from ocuseg.service.uploads import Intake
 from servers import running
@@ -311,9 +312,32 @@ def test_a_token_is_asked_for(bundles: list[Path], png: bytes) -> None:
         assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
 
 
+def _medical(pixels: np.ndarray) -> list[bytes]:
+    """DICOM files with a person in them: good, cut off, with a name for a spacing; none without the extra."""
+    if not is_installed("pydicom"):
+        return []
+    from formats.dicom_files import photograph
+
+    file = BytesIO()
+    photograph(pixels, PixelSpacing=[0.5, 0.5]).save_as(file, enforce_file_format=True)
+    good = file.getvalue()
+    spoilt = good.replace(b"0.5\\0.5 ", b"Smi\\John")
+    assert spoilt != good
+    return [good, good[:-100], spoilt]
+
+
+def _people() -> list[str]:
+    if not is_installed("pydicom"):
+        return []
+    from formats.dicom_files import PERSON
+
+    return [*PERSON.values(), "Smi\\John"]
+
+
 def test_nothing_of_an_image_is_written_or_logged(
-    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     opened: list[str] = []
     real_open, real_os_open = builtins.open, os.open
 
@@ -341,11 +365,16 @@ def test_nothing_of_an_image_is_written_or_logged(
             client.post("/v1/predict", files=files)
         answer = client.post("/v1/predict/batch", files=[("images", (name, large.getvalue()))])
         whole = {"with": ["masks", "mask_png", "probabilities", "preview"]}
+        for content in _medical(noise[:60, :80]):
+            said = client.post("/v1/predict", content=content, params=whole)
+            assert not [word for word in _people() if word in said.text]
         assert client.post("/v1/predict", content=large.getvalue(), params=whole).status_code == 200
         monkeypatch.undo()
     assert answer.json()["images"][0]["name"] == name
     assert opened == []
     assert list(tmp_path.iterdir()) == []
+    captured = capfd.readouterr()
+    assert not [word for word in _people() if word in captured.out + captured.err + caplog.text]
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore", "asyncio"))]
     assert not [record for record in ours if "Smith" in record.getMessage()]
     assert not [record for record in ours if record.levelno >= logging.WARNING]

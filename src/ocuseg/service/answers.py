@@ -126,7 +126,10 @@ def prediction(seen: Seen, parts: frozenset[Part]) -> Prediction:
 
 
 def mask_png(seen: Seen) -> bytes:
-    """Return the mask as the file that `ocuseg predict` writes for an image of this size, to the last byte."""
+    """Return the mask as the file that `ocuseg predict` writes, to the last byte for an image of up to 2^22 pixels.
+
+    Of a larger one `predict` writes the rows as they come: the pixels are the same, their compression is another one.
+    """
     file = BytesIO()
     save_mask(file, seen.mask, seen.model.predictor.classes, software=SOFTWARE)
     return file.getvalue()
