@@ -207,6 +207,10 @@ def test_the_token_is_asked_for_once(open_page: Open, bundles: list[Path], pictu
         page = watched.page
         page.wait_for_selector("#token-dialog[open]")
         assert watched.serious_violations() == []
+        page.fill("#token", "t\u0161k")  # no header can hold it
+        page.keyboard.press("Enter")
+        assert page.locator("#token-dialog[open]").count() == 1
+        assert page.locator("#token:invalid").count() == 1
         page.fill("#token", "wrong")
         page.keyboard.press("Enter")
         page.wait_for_function("() => document.getElementById('token').value === ''")
