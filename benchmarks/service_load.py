@@ -25,11 +25,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+from PIL import Image
 
 import ocuseg
 
@@ -151,9 +153,15 @@ def ask(client: httpx.Client, kind: str, image: Path, mask: bytes) -> tuple[int,
     answer = client.post("/v1/predict", params={"format": "mask"}, content=body)
     seconds = time.perf_counter() - start_s
     if answer.status_code == 200:
-        return 200, seconds, answer.content == mask
+        return 200, seconds, answer.content == mask or pixels(answer.content) == pixels(mask)
     clear = "; " in answer.json()["error"] and (answer.status_code != 503 or "retry-after" in answer.headers)
     return answer.status_code, seconds, clear
+
+
+def pixels(mask: bytes) -> tuple[tuple[int, int], bytes]:
+    """The size and the class ids of a mask: of a large one `predict` packs them in another way than the service."""
+    with Image.open(BytesIO(mask)) as picture:
+        return picture.size, picture.tobytes()
 
 
 def send_slowly(address: str, content: bytes) -> int:

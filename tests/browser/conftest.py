@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
+from ocuseg.phantom import write_fundus_set
+from servers import running
+from tiny_bundles import served_bundles
+
+Open = Callable[..., Any]
 
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -62,3 +70,33 @@ def open_page(browser: Any) -> Iterator[Callable[..., Watched]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return served_bundles(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two drawn fundus photographs, and the second as a TIFF, which no browser shows."""
+    data = write_fundus_set(tmp_path_factory.mktemp("drawn") / "set", {"train": 1, "test": 2}, seed=3, size=192)
+    drawn = sorted((data / "test" / "images").iterdir())
+    with Image.open(drawn[1]) as picture:
+        picture.save(drawn[1].with_suffix(".tif"))
+    return [*drawn, drawn[1].with_suffix(".tif")]
+
+
+@pytest.fixture(scope="session")
+def address(bundles: list[Path]) -> Iterator[str]:
+    with running(bundles) as found:
+        yield found
+
+
+@pytest.fixture
+def opened(open_page: Open, address: str) -> Iterator[Any]:
+    """The page, which must not have complained or asked another host when the test ends."""
+    watched = open_page(address)
+    yield watched
+    assert watched.complaints == []
+    assert watched.foreign == []

@@ -19,7 +19,8 @@ from PIL import Image
 import ocuseg
 from ocuseg.bundle import write_bundle
 from ocuseg.images import write_image
-from unit.conftest import bright_red_content, convolution_as_onnx
+from tiny_bundles import convolution_as_onnx
+from unit.conftest import bright_red_content
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ocuseg[ray]'")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -13,16 +13,15 @@ from PIL import Image
 
 from ocuseg.phantom import write_fundus_set
 from ocuseg.service.limits import Limits
-from servers import bright_parts, dark_lines, running
+from servers import running
+from tiny_bundles import served_bundles
 
 LIMITS = Limits(image_bytes=200_000, image_px=40_000, batch_images=3, upload_s=0.5, workers=1, waiting=2)
 
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    narrow = {"brightness": (-0.01, 0.0)}
-    return [dark_lines(folder / "lines"), bright_parts(folder / "parts"), dark_lines(folder / "odd", made_for=narrow)]
+    return served_bundles(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")

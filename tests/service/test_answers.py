@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,70 @@ def test_json_has_the_mask_areas_measures_and_flags_of_the_result(
         assert found["threshold"] == result.threshold
         assert found["mask_png"] is found["probabilities"] is found["preview"] is None
     assert found["flags"]
+
+
+def _turned(picture: Image.Image, path: Path) -> Path:
+    """The picture as a camera on its side saves it: stored lying, with the way to turn it in its EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.rotate(90, expand=True).save(path.with_suffix(".jpg"), quality=98, exif=exif)
+    return path.with_suffix(".jpg")
+
+
+def _twelve_bits(picture: Image.Image, path: Path) -> Path:
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 16
+    Image.fromarray(grey).save(path.with_suffix(".png"))
+    return path.with_suffix(".png")
+
+
+def _deep_tiff(picture: Image.Image, path: Path) -> Path:
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(path.with_suffix(".tif"))
+    return path.with_suffix(".tif")
+
+
+@pytest.mark.parametrize("write", [_turned, _twelve_bits, _deep_tiff])
+def test_turned_and_deep_pictures_are_read_as_predict_reads_them(
+    write: Callable[[Image.Image, Path], Path],
+    client: httpx.Client, bundles: list[Path], pictures: list[Path], tmp_path: Path,
+) -> None:  # fmt: skip
+    with Image.open(pictures[0]) as picture:
+        path = write(picture.crop((0, 0, 96, 60)), tmp_path / "odd")
+    ocuseg.predict(bundles[0], path, out=tmp_path / "masks")
+    written = (tmp_path / "masks" / "odd.png").read_bytes()
+    assert client.post("/v1/predict", params={"format": "mask"}, content=path.read_bytes()).content == written
+    assert _mask(written).shape == (60, 96)
+    assert _mask(written).any()
+
+
+def test_a_dicom_file_has_the_columns_of_areas_csv_and_names_nobody(
+    client: httpx.Client, bundles: list[Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
+    from formats.dicom_files import PERSON, photograph, save
+
+    with Image.open(pictures[0]) as picture:
+        pixels = np.stack([np.asarray(picture)] * 2)
+    data = photograph(pixels, PixelSpacing=[0.5, 0.25], ImageLaterality="R")
+    path = save(data, tmp_path / "eye.dcm")
+    [outcome] = ocuseg.predict(bundles[0], path, out=tmp_path / "masks")
+    with (tmp_path / "masks" / "areas.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    asked = {"with": ["mask_png", "preview"]}
+    answer = client.post("/v1/predict", params=asked, content=path.read_bytes())
+    [area] = answer.json()["areas"]
+    assert (area["pixels"], area["area_mm2"], area["laterality"]) == (
+        int(row["pixels"]), float(row["area_mm2"]), row["laterality"],
+    )  # fmt: skip
+    assert area["area_mm2"] == area["pixels"] * 0.125 > 0
+    assert outcome.facts is not None
+    assert answer.json()["notes"] == list(outcome.facts.notes) == ["has 2 frames, of which the first is taken"]
+    assert base64.b64decode(answer.json()["mask_png"]) == (tmp_path / "masks" / "eye.png").read_bytes()
+    assert not [word for word in PERSON.values() if word in answer.text]
+    rows = client.post("/v1/predict/batch", files={"images": path.read_bytes()}).json()["images"]
+    assert rows[0]["prediction"]["areas"] == [area]
+    plain = client.post("/v1/predict", content=pictures[0].read_bytes()).json()
+    assert (plain["areas"][0]["area_mm2"], plain["areas"][0]["laterality"], plain["notes"]) == (None, None, [])
 
 
 def test_a_threshold_moves_the_mask(client: httpx.Client, bundles: list[Path], pictures: list[Path]) -> None:

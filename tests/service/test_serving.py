@@ -76,6 +76,13 @@ def test_a_token_file_is_used_also_on_this_machine(bundles: list[Path], tmp_path
         assert answer.status_code == 200
 
 
+def test_a_token_file_that_is_no_text_is_one_line(bundles: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\x7fELF\xd0\xff" * 9)
+    with _started(bundles[0], "--port", 0, "--token-file", tmp_path / "token") as (process, said):
+        assert process.wait(20) == 2
+    assert said == ["ocuseg: the token is no good; give 16 or more letters, digits and signs\n"]
+
+
 def test_who_needs_a_token() -> None:
     assert [needs_token(host) for host in ("127.0.0.1", "127.1.2.3", "localhost", "::1")] == [False] * 4
     assert [needs_token(host) for host in ("0.0.0.0", "::", "10.0.0.1", "eye.example", "")] == [True] * 5
@@ -90,6 +97,11 @@ def test_what_cannot_be_served_is_said_at_once(bundles: list[Path], tmp_path: Pa
         ocuseg.serve(bundles[0], port=70_000)
     with pytest.raises(UsageError, match="workers: 0 is too little"):
         ocuseg.serve(bundles[0], workers=0)
+    for millions in (float("inf"), float("nan"), -3.0, 0.0):
+        with pytest.raises(UsageError, match=r"^image_mb: \S+ is no limit; give the most millions"):
+            ocuseg.serve(bundles[0], image_mb=millions)
+    with pytest.raises(UsageError, match="image_megapixels: inf is no limit"):
+        ocuseg.serve(bundles[0], image_megapixels=float("inf"))
     with pytest.raises(UsageError, match="there is no model to serve"):
         ocuseg.serve([])
     with pytest.raises(ModelError, match="is no bundle"):

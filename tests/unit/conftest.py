@@ -11,28 +11,9 @@ import pytest
 
 from ocuseg.bundle import BundleInfo, write_bundle
 from ocuseg.classes import default_classes
+from tiny_bundles import convolution_as_onnx
 
 Content = tuple[BundleInfo, bytes, bytes]
-
-
-def convolution_as_onnx(kernel: np.ndarray, bias: np.ndarray) -> bytes:
-    """An ONNX file of one convolution with zero padding; `kernel` is (C, 3, k, k)."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    pad = kernel.shape[2] // 2
-    node = helper.make_node("Conv", ["images", "kernel", "bias"], ["logits"], pads=[pad] * 4)
-    graph = helper.make_graph(
-        [node],
-        "convolution",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, "h", "w"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", kernel.shape[0], "h", "w"])],
-        [
-            numpy_helper.from_array(kernel.astype(np.float32), "kernel"),
-            numpy_helper.from_array(bias.astype(np.float32), "bias"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
 
 
 def bright_red_content(num_classes: int = 2, **changes: Any) -> Content:

@@ -11,7 +11,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from ocuseg.classes import default_classes
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
@@ -276,3 +279,21 @@ def test_the_peers_environment_is_made_once_and_in_no_folder_of_somebody_else(tm
     (finished / "peers.txt").write_text(torch_version(), encoding="utf-8")
     assert make_peers(finished, [], tmp_path / "log").parent.parent == finished
     assert [path.name for path in finished.iterdir()] == ["peers.txt"]
+
+
+def test_the_load_compares_masks_by_their_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import service_load
+
+    from ocuseg.images import mask_rows, write_mask
+
+    classes, mask = default_classes(2), np.eye(20, 30, dtype=np.uint8)
+    whole = write_mask(tmp_path / "whole.png", mask, classes).read_bytes()
+    with mask_rows(tmp_path / "rows.png", mask.shape, classes) as put:
+        put(mask)
+    by_rows = (tmp_path / "rows.png").read_bytes()
+    assert by_rows != whole  # as `predict` writes a large one
+    assert service_load.pixels(by_rows) == service_load.pixels(whole)
+    other = write_mask(tmp_path / "other.png", mask[:, ::-1], classes).read_bytes()
+    assert service_load.pixels(other) != service_load.pixels(whole)

@@ -38,8 +38,10 @@ def serve(
     """Serve models with a page to look at masks, and an HTTP interface for programs, until Ctrl-C."""
     from ocuseg import commands
 
-    token = None if token_file is None else (token_file.read_text(encoding="utf-8").splitlines() or [""])[0].strip()
-    if token is None and commands.needs_token(host):
+    token = None
+    if token_file is not None:  # what is no text is no good as a token, which the command says
+        token = (token_file.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[0].strip()
+    elif commands.needs_token(host):
         import secrets
 
         token = secrets.token_urlsafe(24)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,9 @@ def serve(
         raise UsageError(f"the token is no good; give {_SHORTEST_TOKEN} or more letters, digits and signs")
     if token is None and not alone:
         raise UsageError(f"{host}: other machines can reach it, so a token is needed; give one, or host 127.0.0.1")
+    for name, millions in (("image_mb", image_mb), ("image_megapixels", image_megapixels)):
+        if not 1e-6 <= millions < math.inf:
+            raise UsageError(f"{name}: {millions:g} is no limit; give the most millions that one image may have")
     limits = Limits(
         image_bytes=int(image_mb * 1e6), image_px=int(image_megapixels * 1e6), batch_images=batch_images,
         upload_s=upload_s, compute_s=compute_s, workers=workers, waiting=waiting,

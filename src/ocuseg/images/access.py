@@ -76,12 +76,12 @@ def read_header(path: Path | str) -> ImageHeader:
     return ImageHeader(file.size, file.mode, file.bits, file.format, file.orientation, file.frames)
 
 
-def read_facts(path: Path | str) -> Facts:
+def read_facts(source: Path | str | Content) -> Facts:
     """Return what a medical file says of its picture beside the pixels; of other files that is nothing.
 
     Raises ImageError as `read_header` does.
     """
-    medical = open_image_file(path).medical
+    medical = open_image_file(source).medical
     return Facts() if medical is None else medical.facts
 
 

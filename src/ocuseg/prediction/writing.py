@@ -34,7 +34,7 @@ from ocuseg.prediction.predictor import Predictor
 from ocuseg.prediction.single import Description, Result, decide, describe
 from ocuseg.suitability import count_foreground
 
-__all__ = ["Written", "write_by_bands", "write_result"]
+__all__ = ["Written", "with_facts", "write_by_bands", "write_result"]
 
 PutBand = Callable[[int, NDArray[np.float32]], None]
 
@@ -70,7 +70,7 @@ def write_result(plan: Plan, result: Result, facts: Facts | None = None) -> Writ
         result.image_rows, result.mask_rows, result.mask.shape, count_foreground(result.probabilities),
         measured=result.measured, made_for=result.made_for, area=result.area,
     )  # fmt: skip
-    return Written(_with_facts(result.areas(plan.name), facts), description, facts)
+    return Written(with_facts(result.areas(plan.name), facts), description, facts)
 
 
 def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: Executor) -> Written:
@@ -125,11 +125,14 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
         )
     facts = getattr(image, "facts", None)
     rows = rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)
-    return Written(_with_facts(rows, facts), description, facts)
+    return Written(with_facts(rows, facts), description, facts)
 
 
-def _with_facts(rows: list[dict[str, Any]], facts: Facts | None) -> tuple[dict[str, Any], ...]:
-    """Rows of areas with the columns that only a medical file can fill, where it does."""
+def with_facts(rows: list[dict[str, Any]], facts: Facts | None) -> tuple[dict[str, Any], ...]:
+    """Return rows of areas with `MEDICAL_COLUMNS`, which only a medical file can fill, where it does.
+
+    `area_mm2` are square millimetres, by the pixel spacing of the file; `laterality` is R, L or B.
+    """
     if facts is None:
         return tuple(rows)
     for row in rows:

@@ -48,6 +48,8 @@ class Area(BaseModel):
     share_of_image: float | None
     parent: str | None
     share_of_parent: float | None
+    area_mm2: float | None = Field(default=None, description="Where a medical file states the size of its pixels.")
+    laterality: Literal["R", "L", "B"] | None = Field(default=None, description="Where a medical file states the eye.")
 
 
 class Probabilities(BaseModel):
@@ -65,6 +67,7 @@ class Prediction(BaseModel):
     height: int
     threshold: float | None = Field(description="Null where each pixel has its most probable class.")
     flags: list[str] = Field(description="How the picture differs from those that the model was made for.")
+    notes: list[str] = Field(description="How the picture was taken out of a medical file: its first frame, ....")
     areas: list[Area]
     measures: dict[str, float | int | None] = Field(description="A row of `measures.csv`; empty if it has none.")
     masks: list[ClassMask] | None = Field(default=None, description="One of each class but the background.")
@@ -101,6 +104,7 @@ def prediction(seen: Seen, parts: frozenset[Part]) -> Prediction:
         height=height,
         threshold=seen.threshold,
         flags=list(seen.description.flags) if seen.description else [],
+        notes=list(seen.notes),
         areas=[Area(name=row["class"], **{key: row[key] for key in row if key in Area.model_fields})
                for row in seen.areas],
         measures=seen.description.measures if seen.description else {},
@@ -122,7 +126,10 @@ def prediction(seen: Seen, parts: frozenset[Part]) -> Prediction:
 
 
 def mask_png(seen: Seen) -> bytes:
-    """Return the mask as the file that `ocuseg predict` writes for an image of this size, to the last byte."""
+    """Return the mask as the file that `ocuseg predict` writes, to the last byte for an image of up to 2^22 pixels.
+
+    Of a larger one `predict` writes the rows as they come: the pixels are the same, their compression is another one.
+    """
     file = BytesIO()
     save_mask(file, seen.mask, seen.model.predictor.classes, software=SOFTWARE)
     return file.getvalue()

@@ -79,7 +79,7 @@ class Guard:
         if self._hosts is not None and _name_of(f"//{host}") not in self._hosts:
             raise Refusal(403, "this service answers on this machine alone; ask for 127.0.0.1 or localhost")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise Refusal(403, "pages of other sites may not ask this service; open its own page")
         if self._token is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
             return

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import UsageError
 from ocuseg.field_of_view import FieldOfView, find_field_of_view
-from ocuseg.images import HeldImage, held_content, read_image
+from ocuseg.images import HeldImage, held_content, read_facts, read_image
 from ocuseg.metrics import class_areas, quantise, rows_of_areas, threshold_level
 from ocuseg.prediction import Predictor, decide
 from ocuseg.prediction.banding import probability_bands
 from ocuseg.prediction.single import Description, describe
+from ocuseg.prediction.writing import with_facts
 from ocuseg.service.served import ServedModel
 from ocuseg.service.workroom import Check
 from ocuseg.suitability import count_foreground
@@ -28,8 +29,9 @@ STEPS = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """An image (H, W, 3) uint8, its mask (H, W) uint8, and what a `Result` would say of them.
+    """An image (H, W, 3) uint8, its mask (H, W) uint8, and what `ocuseg predict` would say of them.
 
+    `areas` are its rows of `areas.csv`, and `notes` say how the picture was taken out of a medical file.
     `steps` (C, H, W) uint8 are the probabilities: k where class 1 is foreground at a threshold of k / 200, and not at
     (k + 1) / 200. None where they were not asked for.
     """
@@ -38,10 +40,11 @@ class Seen:
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     threshold: float | None
-    areas: list[dict[str, Any]]
+    areas: tuple[dict[str, Any], ...]
     description: Description | None
     area: FieldOfView
     steps: NDArray[np.uint8] | None
+    notes: tuple[str, ...]
 
 
 def see(
@@ -60,7 +63,8 @@ def see(
     """
     predictor = _limited(model.predictor, threshold, check)
     classes = predictor.classes
-    image = read_image(held_content("image", content), max_pixels=max_px)
+    upload = held_content("image", content)
+    image, facts = read_image(upload, max_pixels=max_px), read_facts(upload)
     size = (image.shape[0], image.shape[1])
     mask = np.empty(size, np.uint8)
     levels = np.zeros(3, np.int64)
@@ -77,8 +81,8 @@ def see(
         lambda top, bottom: image[top:bottom], lambda top, bottom: mask[top:bottom], size, levels,
         measured=predictor.measures, made_for=predictor.made_for, area=area,
     )  # fmt: skip
-    areas = rows_of_areas("", class_areas(mask, len(classes)), mask.size, classes)
-    return Seen(model, image, mask, predictor.threshold, areas, description, area, steps)
+    areas = with_facts(rows_of_areas("", class_areas(mask, len(classes)), mask.size, classes), facts)
+    return Seen(model, image, mask, predictor.threshold, areas, description, area, steps, facts.notes)
 
 
 def _limited(predictor: Predictor, threshold: float | None, check: Check) -> Predictor:

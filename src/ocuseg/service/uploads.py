@@ -86,7 +86,8 @@ class _Raw:
         self._content += chunk
 
     def finish(self) -> list[Upload]:
-        return [Upload("", bytes(self._content))]
+        content, self._content = bytes(self._content), bytearray()  # held once while it is predicted
+        return [Upload("", content)]
 
 
 class _Form:

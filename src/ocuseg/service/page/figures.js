@@ -25,13 +25,16 @@ export function figuresOf(seen, step) {
   const { pixels, inside } = idsAtThreshold(seen.levels, step, seen.area);
   const share = pixels / seen.levels.length;
   const exact = seen.view.factor === 1;
+  const [own] = answer.areas;
+  const shown = exact ? pixels : Math.round(share * answer.width * answer.height);
+  const pixel_mm2 = own.area_mm2 === null || own.pixels === 0 ? null : own.area_mm2 / own.pixels;
   const area = {
-    ...answer.areas[0], share_of_image: share,
-    pixels: exact ? pixels : Math.round(share * answer.width * answer.height),
+    ...own, share_of_image: share, pixels: shown, area_mm2: pixel_mm2 === null ? null : shown * pixel_mm2,
   };
   const { field_of_view_diameter_px } = answer.measures; // whatever the mask
   const measures = seen.area === null ? {} : { field_of_view_diameter_px, vessel_density: inside / seen.areaPx };
-  const whole = Object.keys(answer.measures).length === Object.keys(measures).length;
+  const whole = (area.area_mm2 === null) === (own.area_mm2 === null) &&
+    Object.keys(answer.measures).length === Object.keys(measures).length;
   return { areas: [area], measures, exact, whole };
 }
 
@@ -43,8 +46,10 @@ export function percent(share) {
 export function tableOf(entries, model, step, thresholdOf) {
   const names = Object.keys(MEASURES).filter((name) =>
     entries.some((entry) => name in (entry.seen.get(model)?.answer?.measures ?? {})));
+  const medical = ["area_mm2", "laterality"].filter((name) =>
+    entries.some((entry) => entry.seen.get(model)?.answer?.areas.some((area) => area[name] !== null)));
   const rows = [["image", "model", "threshold", "class_id", "class", "pixels", "share_of_image", "parent",
-    "share_of_parent", ...names, "flags"]];
+    "share_of_parent", ...medical, ...names, "flags"]];
   for (const entry of entries) {
     const seen = entry.seen.get(model);
     if (!seen?.answer) continue;
@@ -52,6 +57,7 @@ export function tableOf(entries, model, step, thresholdOf) {
     for (const area of areas) {
       rows.push([entry.name, model, thresholdOf(seen), area.class_id, area.name, area.pixels,
         rounded(area.share_of_image), area.parent, rounded(area.share_of_parent),
+        ...medical.map((name) => rounded(area[name], 9)),
         ...names.map((name) => rounded(measures[name])), seen.answer.flags.join("; ")]);
     }
   }
@@ -66,8 +72,8 @@ export function csvOf(rows) {
   return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
-function rounded(value) {
-  return typeof value === "number" ? Number(value.toFixed(6)) : value;
+function rounded(value, decimals = 6) {
+  return typeof value === "number" ? Number(value.toFixed(decimals)) : value;
 }
 
 export function shownThreshold(step, own) {

@@ -1,4 +1,6 @@
-// Parts of tables, and files that are saved.
+// Parts of the page and of its tables, and files that are saved.
+
+export const find = (id) => document.getElementById(id);
 
 /** Return a row of a table. */
 export function row(...cells) {
@@ -22,6 +24,14 @@ export function number(text, name = null) {
   cell.textContent = text;
   if (name !== null) cell.dataset.name = name;
   return cell;
+}
+
+/** Return a lesser line below what a cell holds. */
+export function small(text, name) {
+  const line = document.createElement("small");
+  line.textContent = text;
+  line.dataset.name = name;
+  return line;
 }
 
 /** Return an input for the colour of a class; it calls `changed` with another one. */

@@ -15,7 +15,19 @@ export async function seenOf(answer) {
   return seen;
 }
 
-/** Return the picture that the service made of a file that the browser cannot show. */
+/** Return the picture of a file by the browser, or null where that shows none, or not as the model sees it. */
+export async function ownPicture(file) {
+  try {
+    const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
+    // Of 16 bits a browser shows the high ones, next to nothing of a picture that fills 10 or 12.
+    const isDeepPng = head[0] === 0x89 && head[1] === 0x50 && head[24] === 16;
+    return isDeepPng ? null : await createImageBitmap(file);
+  } catch {
+    return null;
+  }
+}
+
+/** Return the picture that the service made of a file. */
 export async function pictureOf(jpeg) {
   const bytes = Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0));
   return createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));

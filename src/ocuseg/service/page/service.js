@@ -14,12 +14,12 @@ export async function describeService(askToken) {
 }
 
 /** Return what `model` sees in a file, with `parts` of what the answer may hold. */
-export async function predict(file, model, { threshold = null, parts = [], signal = null }, askToken) {
+export async function predict(file, model, { threshold = null, parts = [] }, askToken) {
   const query = new URLSearchParams({ model });
   if (threshold !== null) query.set("threshold", threshold);
   for (const part of parts) query.append("with", part);
   const headers = { "Content-Type": "application/octet-stream" };
-  return (await answered(`/v1/predict?${query}`, { method: "POST", body: file, headers, signal }, askToken)).json();
+  return (await answered(`/v1/predict?${query}`, { method: "POST", body: file, headers }, askToken)).json();
 }
 
 async function answered(address, options, askToken) {
@@ -30,8 +30,7 @@ async function answered(address, options, askToken) {
     let answer;
     try {
       answer = await fetch(address, { ...options, headers });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
+    } catch {
       throw new Refused("the service does not answer; see that it still runs");
     }
     if (answer.ok) return answer;
