@@ -18,9 +18,10 @@ from ocuseg.files import stem_of, write_json, write_text
 from ocuseg.findings import Findings
 from ocuseg.folders import folder_written_whole, require_replaceable, safe_name
 from ocuseg.formats.labelling import settle_classes
+from ocuseg.formats.losses import LeftOutError, Losses
 from ocuseg.formats.opening import read_source
 from ocuseg.formats.painting import ORDERS, Order, paint
-from ocuseg.formats.source import LeftOutError, Losses, Page
+from ocuseg.formats.source import Page
 from ocuseg.images import ImageHeader, read_header, write_mask
 from ocuseg.prediction.naming import output_names
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import ImageError
 from ocuseg.formats.labelling import painted_values
+from ocuseg.formats.losses import LeftOutError, Losses
 from ocuseg.formats.regions import bounds, cover
-from ocuseg.formats.source import LeftOutError, Losses, Page, Painted, Shape
+from ocuseg.formats.source import Page, Painted, Shape
 from ocuseg.images import ImageHeader
 from ocuseg.images.imagefile import TURNS
 
