@@ -33,6 +33,7 @@ from ocuseg.classes import parse_classes
 from ocuseg.cli import app
 from ocuseg.errors import ImageError, OutputError, UsageError
 from ocuseg.formats.dicom import LOCAL_SCHEME, read_dicom_segmentation, write_dicom_segmentation
+from ocuseg.formats.outputs import masks_also_as
 from ocuseg.images import Facts, read_facts, read_header, read_image, read_mask
 from ocuseg.index import find_images
 from unit.conftest import bright_red_content
@@ -359,6 +360,29 @@ def test_segments_have_coded_concepts(tmp_path):
     assert segments[1][:3] == (2, "odd thing", LOCAL_SCHEME)
     assert segments[1][4] == "odd thing"
     assert segments[2] == (3, "cataract", "SCT", "193570009", "Lens Opacity")
+
+
+def test_a_name_is_coded_the_same_in_whatever_case(tmp_path):
+    image = save(photograph(colours()), tmp_path / "eye.dcm")
+    coded = set()
+    for name in ("cataract", "Cataract", " CATARACT"):
+        classes = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": name}])
+        path = write_dicom_segmentation(tmp_path / "seg.dcm", image, np.zeros((24, 40), np.uint8), classes)
+        segment = pydicom.dcmread(path).SegmentSequence[0]
+        kinds = segment.SegmentedPropertyCategoryCodeSequence[0], segment.SegmentedPropertyTypeCodeSequence[0]
+        coded.add(tuple(kind.CodeMeaning for kind in kinds))
+    assert coded == {("Morphologically Abnormal Structure", "Lens Opacity")}
+
+
+def test_without_the_extra_a_segmentation_is_a_line_that_says_what_to_install(tmp_path, monkeypatch):
+    Image.fromarray(colours()).save(tmp_path / "eye.png")
+    for module in ("pydicom", "highdicom", "highdicom.seg"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with (
+        masks_also_as(["dicom-seg"], tmp_path / "out", CLASSES) as put,
+        pytest.raises(UsageError, match=r"pip install 'ocuseg\[medical\]'"),
+    ):
+        put("eye", tmp_path / "eye.png", np.zeros((24, 40), np.uint8))
 
 
 def test_what_cannot_be_a_segmentation_is_refused(tmp_path):

@@ -113,6 +113,9 @@ def test_a_mask_of_another_picture_has_the_spacing_that_is_known(tmp_path):
     known = write_nifti(tmp_path / "known.nii", dicom, mask)
     assert read_facts(known).spacing_mm == pytest.approx((0.01, 0.02))
     assert np.array_equal(read_nifti_mask(known), mask)
+    # What SimpleITK 2.5 writes of the same PNG: its axes, left and back, are the other way round in NIfTI.
+    assert np.array_equal(plain.affine, np.diag([-1, -1, 1, 1]))
+    assert np.allclose(nibabel.load(known).affine, np.diag([-0.02, -0.01, 1, 1]))
 
 
 def refused(path: Path) -> str:
