@@ -26,14 +26,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from formats.dicom_files import OPHTHALMIC_8, OPHTHALMIC_16, PERSON, VL_PHOTOGRAPHY, photograph, save
+from formats.dicom_files import OPHTHALMIC_8, OPHTHALMIC_16, PERSON, VL_PHOTOGRAPHY, photograph, refused, save
 from ocuseg import commands, terminal
 from ocuseg.bundle import write_bundle
 from ocuseg.classes import parse_classes
 from ocuseg.cli import app
 from ocuseg.errors import ImageError, OutputError, UsageError
 from ocuseg.formats.dicom import LOCAL_SCHEME, read_dicom_segmentation, write_dicom_segmentation
-from ocuseg.formats.outputs import masks_also_as
 from ocuseg.images import Facts, read_facts, read_header, read_image, read_mask
 from ocuseg.index import find_images
 from unit.conftest import bright_red_content
@@ -234,15 +233,6 @@ def test_side_and_spacing_are_read(tmp_path):
     assert (odd.spacing_mm, odd.laterality) == (None, None)
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(ImageError) as error:
-        read_image(path)
-    assert "\n" not in str(error.value)
-    assert str(error.value).startswith(f"{path}: ")
-    assert not any(word in str(error.value) for word in PERSON.values())
-    return str(error.value)
-
-
 def test_files_that_hold_no_picture_are_refused_in_a_line(tmp_path):
     assert "(Basic Text SR Storage)" in refused(Path(get_testdata_file("reportsi.dcm", download=False)))
     pdf = photograph(colours())
@@ -284,13 +274,6 @@ def test_bombs_are_refused_before_they_are_inflated(tmp_path):
     zeros = b"".join(deflate.compress(bytes(1 << 24)) for _ in range(40)) + deflate.flush()
     path.write_bytes(path.read_bytes()[:start] + zeros)
     assert "inflates to more than" in refused(path)
-
-
-def test_without_the_extra_a_line_says_what_to_install(tmp_path, monkeypatch):
-    path = save(photograph(colours()), tmp_path / "eye.dcm")
-    monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImageError, match=r"pip install 'ocuseg\[medical\]'"):
-        read_image(path)
 
 
 def test_files_without_a_suffix_are_known_by_their_content(tmp_path):
@@ -372,17 +355,6 @@ def test_a_name_is_coded_the_same_in_whatever_case(tmp_path):
         kinds = segment.SegmentedPropertyCategoryCodeSequence[0], segment.SegmentedPropertyTypeCodeSequence[0]
         coded.add(tuple(kind.CodeMeaning for kind in kinds))
     assert coded == {("Morphologically Abnormal Structure", "Lens Opacity")}
-
-
-def test_without_the_extra_a_segmentation_is_a_line_that_says_what_to_install(tmp_path, monkeypatch):
-    Image.fromarray(colours()).save(tmp_path / "eye.png")
-    for module in ("pydicom", "highdicom", "highdicom.seg"):
-        monkeypatch.setitem(sys.modules, module, None)
-    with (
-        masks_also_as(["dicom-seg"], tmp_path / "out", CLASSES) as put,
-        pytest.raises(UsageError, match=r"pip install 'ocuseg\[medical\]'"),
-    ):
-        put("eye", tmp_path / "eye.png", np.zeros((24, 40), np.uint8))
 
 
 def test_what_cannot_be_a_segmentation_is_refused(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from pathlib import Path
 
 import nibabel
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from formats.dicom_files import photograph, save
+from formats.dicom_files import photograph, refused, save
 from ocuseg import commands
 from ocuseg.bundle import write_bundle
 from ocuseg.errors import ImageError, OutputError
@@ -118,13 +117,6 @@ def test_a_mask_of_another_picture_has_the_spacing_that_is_known(tmp_path):
     assert np.allclose(nibabel.load(known).affine, np.diag([-0.02, -0.01, 1, 1]))
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(ImageError) as error:
-        read_image(path)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
 def test_what_is_no_single_slice_or_not_whole_is_refused_in_a_line(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), AFFINE), tmp_path / "volume.nii.gz")
     assert "has 4 x 5 x 6 values, not one slice" in refused(tmp_path / "volume.nii.gz")
@@ -145,13 +137,6 @@ def test_a_claim_that_the_bytes_cannot_hold_is_refused(tmp_path):
     assert "claims 20000 x 20000 pixels" in refused(path)
     path.with_suffix(".nii.gz").write_bytes(gzip.compress(content))
     assert "claims 20000 x 20000 pixels" in refused(path.with_suffix(".nii.gz"))
-
-
-def test_without_the_extra_a_line_says_what_to_install(tmp_path, monkeypatch):
-    path = nifti(tmp_path / "eye.nii.gz", values())
-    monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(ImageError, match=r"pip install 'ocuseg\[medical\]'"):
-        read_image(path)
 
 
 def test_a_folder_of_nifti_files_is_predicted_and_checked(tmp_path):

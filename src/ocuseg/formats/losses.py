@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ocuseg.errors import DataError
 from ocuseg.findings import Finding, Findings, Level
 
-__all__ = ["CODES", "UNREADABLE", "LeftOutError", "Losses", "shown"]
+__all__ = ["CODES", "UNREADABLE", "LeftOutError", "Losses", "said_of", "shown"]
 
 CODES: dict[str, tuple[Level, str, str]] = {
     "annotation-second": ("error", "one annotation for each image", "keep one of them in the tool, and export again"),
@@ -91,6 +92,11 @@ class Losses:
             path = next(iter(names)) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             items.append(Finding(level, code, path, expected, what + times, remedy))
         return Findings.sorted(items, images)
+
+
+def said_of(path: Path, error: Exception) -> str:
+    """Return what an error says of a file, without its path and the remedy."""
+    return str(error).removeprefix(f"{path}: ").removeprefix("is ").rpartition("; ")[0]
 
 
 def shown(text: str) -> str:
