@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import re
 import stat
 import tarfile
@@ -87,7 +88,7 @@ class _Entry(tarfile.TarInfo):
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # made to be overridden, says tarfile
         if self.type in _ABOUT_THE_NEXT and self.size > _MOST_NAME_BYTES:
-            raise DataError(f"{archive.name}: holds a name of {self.size} bytes; it is no data set")
+            raise DataError(f"{os.fsdecode(archive.name or '')}: holds a name of {self.size} bytes; it is no data set")
         found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
         return found
 
