@@ -9,6 +9,7 @@ import io
 import json
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -360,6 +361,29 @@ def test_too_many_files_are_refused(tmp_path, site, monkeypatch):
         path = catalogue(tmp_path, site, {"eyes.zip": pack(eyes())})
         with pytest.raises(DataError, match="more than 5"):
             get(tmp_path, path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_name_of_a_tar_that_would_fill_the_memory_is_refused_unread(tmp_path, kind):
+    entry = tarfile.TarInfo("name")
+    entry.type, entry.size = kind, 40_000_000
+    path = tmp_path / "eyes.tar.gz"
+    path.write_bytes(gzip.compress(entry.tobuf(tarfile.GNU_FORMAT) + bytes(40_000_000)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="holds a name of 40000000 bytes"):
+        list(unpacking.members(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("content", ["a: " + "[" * 5000, "a: 2024-13-45", "? {a: 1}\n: 1", '"\\e[31mx": 1'])
+def test_a_catalogue_that_is_no_yaml_is_one_plain_line(tmp_path, content):
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(DataError) as error:
+        read_catalogue(tmp_path / "mine.yaml")
+    assert str(error.value).startswith(f"{tmp_path / 'mine.yaml'}: ")
+    assert str(error.value).isprintable()
 
 
 def test_nothing_of_somebody_else_is_replaced(tmp_path, site):

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from ocuseg.errors import ImageError
+from ocuseg.images import read_image
 
 OPHTHALMIC_8 = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 OPHTHALMIC_16 = "1.2.840.10008.5.1.4.1.1.77.1.5.2"
@@ -73,3 +77,13 @@ def save(data: Dataset, path: Path) -> Path:
     """Write a data set as a DICOM file and return its path."""
     data.save_as(path, enforce_file_format=True)
     return path
+
+
+def refused(path: Path) -> str:
+    """Return why a medical file is no image: one line that begins with its path and names nobody."""
+    with pytest.raises(ImageError) as error:
+        read_image(path)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
+    assert not any(word in str(error.value) for word in PERSON.values())
+    return str(error.value)

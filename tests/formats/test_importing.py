@@ -18,7 +18,7 @@ from PIL import Image
 import ocuseg
 from formats.annotation_files import labelme_shape, write_labelme_file, write_nnunet, write_supervisely
 from ocuseg.errors import DataError, OutputError, UsageError
-from ocuseg.formats.source import CODES
+from ocuseg.formats.losses import CODES
 
 SQUARE = [[2, 2], [8, 2], [8, 8], [2, 8]]
 INNER = [[4, 4], [6, 4], [6, 6], [4, 6]]

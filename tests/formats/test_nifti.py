@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from pathlib import Path
 
 import nibabel
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from formats.dicom_files import photograph, save
+from formats.dicom_files import photograph, refused, save
 from ocuseg import commands
 from ocuseg.bundle import write_bundle
 from ocuseg.errors import ImageError, OutputError
@@ -113,13 +112,9 @@ def test_a_mask_of_another_picture_has_the_spacing_that_is_known(tmp_path):
     known = write_nifti(tmp_path / "known.nii", dicom, mask)
     assert read_facts(known).spacing_mm == pytest.approx((0.01, 0.02))
     assert np.array_equal(read_nifti_mask(known), mask)
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(ImageError) as error:
-        read_image(path)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    # What SimpleITK 2.5 writes of the same PNG: its axes, left and back, are the other way round in NIfTI.
+    assert np.array_equal(plain.affine, np.diag([-1, -1, 1, 1]))
+    assert np.allclose(nibabel.load(known).affine, np.diag([-0.02, -0.01, 1, 1]))
 
 
 def test_what_is_no_single_slice_or_not_whole_is_refused_in_a_line(tmp_path):
@@ -142,13 +137,6 @@ def test_a_claim_that_the_bytes_cannot_hold_is_refused(tmp_path):
     assert "claims 20000 x 20000 pixels" in refused(path)
     path.with_suffix(".nii.gz").write_bytes(gzip.compress(content))
     assert "claims 20000 x 20000 pixels" in refused(path.with_suffix(".nii.gz"))
-
-
-def test_without_the_extra_a_line_says_what_to_install(tmp_path, monkeypatch):
-    path = nifti(tmp_path / "eye.nii.gz", values())
-    monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(ImageError, match=r"pip install 'ocuseg\[medical\]'"):
-        read_image(path)
 
 
 def test_a_folder_of_nifti_files_is_predicted_and_checked(tmp_path):

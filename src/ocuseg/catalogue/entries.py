@@ -140,7 +140,7 @@ def read_catalogue(path: Path | str | None = None) -> dict[str, PublicSet]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{where}: cannot be read ({reason}); give a catalogue in YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two of dates and of depths that are none
         raise DataError(f"{where}: is no YAML; give a catalogue as docs/public_data.md shows it") from error
     if not isinstance(content, dict):
         raise DataError(f"{where}: is no table of sets by their names; see docs/public_data.md")
@@ -148,7 +148,7 @@ def read_catalogue(path: Path | str | None = None) -> dict[str, PublicSet]:
     for name, described in content.items():
         try:
             if not re.fullmatch(r"[a-z0-9_-]+", str(name)):
-                raise DataError(f"{where}: {name}: is no name for a set; use small letters, digits, - and _")
+                raise DataError(f"{where}: {name!r} is no name for a set; use small letters, digits, - and _")
             sets[str(name)] = PublicSet.model_validate(described)
         except ValidationError as error:
             first = error.errors()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import re
 import stat
 import tarfile
@@ -22,7 +23,10 @@ _MOST_MEMBERS = 200_000
 _COPIED_BYTES = 1 << 18
 # What Deflate can do at best is 1032; what is packed again and again to exhaust a disk does better than pictures do.
 _MOST_RATIO = 1032
-
+_MOST_NAME_BYTES = 1 << 20
+_ABOUT_THE_NEXT = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
@@ -55,10 +59,8 @@ def members(source: Path) -> Iterator[Member]:
     try:
         if zipfile.is_zipfile(source):
             yield from _zip_members(source)
-        elif tarfile.is_tarfile(source):
-            yield from _tar_members(source)
         else:
-            raise DataError(f"{source}: is neither zip nor tar; unpack it and give the folder")
+            yield from _tar_members(source)
     except _DAMAGE as error:
         raise _damaged(source, error) from error
 
@@ -81,9 +83,23 @@ def _zip_members(source: Path) -> Iterator[Member]:
                 yield _member(entry.filename, lambda entry=entry: archive.open(entry), source)  # type: ignore[misc]
 
 
+class _Entry(tarfile.TarInfo):
+    """An entry whose name is no longer than names are: tarfile reads it as a whole, however long it says it is."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # made to be overridden, says tarfile
+        if self.type in _ABOUT_THE_NEXT and self.size > _MOST_NAME_BYTES:
+            raise DataError(f"{os.fsdecode(archive.name or '')}: holds a name of {self.size} bytes; it is no data set")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
+
+
 def _tar_members(source: Path) -> Iterator[Member]:
     seen = set[str]()
-    with tarfile.open(source, "r:*") as archive:
+    try:
+        opened = tarfile.open(source, "r:*", tarinfo=_Entry)  # noqa: SIM115 - closed below
+    except tarfile.ReadError as error:
+        raise DataError(f"{source}: is neither zip nor tar; unpack it and give the folder") from error
+    with opened as archive:
         for entry in archive:
             if not (entry.isreg() or entry.isdir()):
                 raise DataError(f"{source}: holds the link or device {entry.name!r}; it is no data set")

@@ -6,11 +6,25 @@ import logging
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 __all__ = ["app"]
 
+_ORDER = (
+    "check", "train", "evaluate", "predict", "serve", "export", "compare", "import", "data",
+    "models", "recipes", "cache", "doctor", "demo",
+)  # fmt: skip
+"""The commands as the help lists them: in the order of their use."""
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - whoever asks
+        return sorted(self.commands, key=_ORDER.index)
+
+
 app = typer.Typer(
     name="ocuseg",
+    cls=_InOrder,
     help="Segment images of the eye: check -> train -> evaluate -> predict. Research use, not a medical device.",
     no_args_is_help=True,
     add_completion=False,

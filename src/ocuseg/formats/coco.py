@@ -7,21 +7,11 @@ from typing import Any
 
 from ocuseg.errors import DataError
 from ocuseg.formats.finding import Images
+from ocuseg.formats.losses import UNREADABLE, LeftOutError, Losses
+from ocuseg.formats.reading import colour_of, contents, split_in, words_of
 from ocuseg.formats.regions import pack
 from ocuseg.formats.runs import coco_counts, pixels_of_runs
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Shape,
-    collect,
-    colour_of,
-    json_files,
-    outline,
-    read_json,
-    split_in,
-    words_of,
-)
+from ocuseg.formats.source import Page, Shape, collect, outline
 from ocuseg.index.splitting import Split
 
 __all__ = ["is_content", "read"]
@@ -39,20 +29,27 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
 
     Labels are in the order of the categories' ids.
     """
-    contents = [(path, content) for path in json_files(source) if is_content(content := read_json(path))]
     labels: dict[str, str | None] = {}
     pages: list[Page] = []
-    for path, content in contents:
+    for path, content in contents(source, is_content, losses):
         split = split_in(path.stem, path.parent.name) if source.is_dir() else None
         try:
+            _require_distinct_ids(content)
             names = {category["id"]: words_of(category["name"]) for category in content["categories"]}
             ordered = sorted(content["categories"], key=lambda category: category["id"])
             for category in ordered:
                 labels.setdefault(names[category["id"]], colour_of(category.get("color")))
             pages += _pages(path, content, names, split, images, losses)
-        except (KeyError, TypeError, AttributeError, LeftOutError) as error:
+        except (LeftOutError, *UNREADABLE) as error:
             raise DataError(f"{path}: is no sound COCO file ({error!r} in its lists); export it again") from error
     return pages, labels
+
+
+def _require_distinct_ids(content: dict[str, Any]) -> None:
+    """Raise ValueError where two entries have one id, as in files that were put together: shapes could be of either."""
+    for key in ("images", "categories"):
+        if len({entry["id"] for entry in content[key]}) < len(content[key]):
+            raise ValueError(f"two {key} of one id")
 
 
 def _pages(
@@ -64,17 +61,11 @@ def _pages(
     pages = []
     for entry in content["images"]:
         items, name = by_image.pop(entry["id"], []), str(entry["file_name"])
-        try:
+        with losses.leaving_out(name, "an image without a size"):
             size = (int(entry["height"]), int(entry["width"]))
             found = images.find(name, path.parent)
-        except LeftOutError as skipped:
-            losses.say(skipped.code, name, skipped.what)
-            continue
-        except ValueError:
-            losses.say("file-damaged", name, "an image without a size")
-            continue
-        shapes = collect(items, lambda item, size=size: _shape(item, names, size), name, losses)  # type: ignore[misc]
-        pages.append(Page(name, found, size, shapes, split=split))
+            shapes = collect(items, lambda item, size=size: _shape(item, names, size), name, losses)  # type: ignore[misc]
+            pages.append(Page(name, found, size, shapes, split=split))
     for left in by_image.values():
         for _ in left:
             losses.say("image-missing", path.name, "shapes of an image that the file does not list")

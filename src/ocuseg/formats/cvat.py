@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path, PurePosixPath
-from typing import Any
 from xml.etree import ElementTree
 
 from ocuseg.errors import DataError
 from ocuseg.formats.finding import Images
+from ocuseg.formats.losses import LeftOutError, Losses
+from ocuseg.formats.reading import colour_of, is_background, lines_of, split_in, words_of
 from ocuseg.formats.regions import pack, rectangle
 from ocuseg.formats.runs import pixels_of_runs
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Painted,
-    Shape,
-    collect,
-    colour_of,
-    ellipse,
-    is_background,
-    outline,
-    split_in,
-    words_of,
-)
+from ocuseg.formats.source import Page, Painted, Shape, collect, ellipse, outline
 from ocuseg.index.listing import IMAGE_SUFFIXES
 from ocuseg.index.splitting import Split
 
@@ -51,22 +39,17 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     root = _parse(path)
     labels: dict[str, str | None] = {}
     for label in root.iterfind("./meta//labels/label"):
-        if label.findtext("parent") is None and label.findtext("name"):  # a part of a skeleton is no label
-            labels[words_of(label.findtext("name"))] = colour_of(label.findtext("color"))
+        label_name = label.findtext("name", "")
+        if label.findtext("parent") is None and label_name.strip():  # a part of a skeleton is no label
+            labels[words_of(label_name)] = colour_of(label.findtext("color"))
     pages = []
     for entry in root.iterfind("image"):
         name = entry.get("name", "")
-        try:
+        with losses.leaving_out(name, "an image without a size"):
             size = (int(entry.get("height", "")), int(entry.get("width", "")))
             found = images.find(name, path.parent)
-        except LeftOutError as skipped:
-            losses.say(skipped.code, name, skipped.what)
-            continue
-        except ValueError:
-            losses.say("file-damaged", name, "an image without a size")
-            continue
-        split = split_in(entry.get("subset", ""))
-        pages.append(Page(name, found, size, collect(entry, _shape, name, losses), split=split))
+            split = split_in(entry.get("subset", ""))
+            pages.append(Page(name, found, size, collect(entry, _shape, name, losses), split=split))
     return pages, labels
 
 
@@ -79,7 +62,7 @@ def _parse(path: Path) -> ElementTree.Element:
     """Return the root of the XML; entities, and so expansion without end, are refused with the document type."""
     try:
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_NoDoctype())).getroot()
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # of an encoding that nobody knows
         raise DataError(f"{path}: cannot be read as XML ({error}); export it again") from error
     if root is None or root.tag != "annotations" or (root.find("image") is None and root.find("track") is not None):
         raise DataError(f'{path}: holds no images of CVAT; export it as "CVAT for images 1.1"')
@@ -120,12 +103,9 @@ def _read_masks(source: Path, images: Images, losses: Losses) -> tuple[list[Page
     pages = []
     for mask in masks:
         name = mask.relative_to(folder).with_suffix("").as_posix()
-        try:
+        with losses.leaving_out(name, "a mask that cannot be read"):
             found = _image_of(name, source, images)
-        except LeftOutError as skipped:
-            losses.say(skipped.code, name, skipped.what)
-            continue
-        pages.append(Page(name, found, painted=Painted(mask, values, as_colours=True), split=splits.get(name)))
+            pages.append(Page(name, found, painted=Painted(mask, values, as_colours=True), split=splits.get(name)))
     labels = {label: f"#{value:06x}" for value, label in values.items() if not is_background(label)}
     return pages, {**labels}
 
@@ -149,13 +129,12 @@ def _label_map(path: Path) -> dict[int, str]:
     """Return the label of each colour: lines of `label:r,g,b:parts:actions`."""
     labels: dict[int, str] = {}
     try:
-        lines: list[Any] = path.read_text(encoding="utf-8-sig").splitlines()
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
+        for line in lines_of(path):
+            if not line.startswith("#"):
                 name, colour = line.rsplit(":", 3)[0], line.rsplit(":", 3)[1]
                 red, green, blue = (int(number) for number in colour.split(","))
                 labels[red << 16 | green << 8 | blue] = words_of(name)
-    except (OSError, ValueError, IndexError) as error:
+    except (ValueError, IndexError, LeftOutError) as error:
         raise DataError(f"{path}: is no list of 'label:r,g,b::' lines ({error}); export it again") from error
     return labels
 
@@ -165,5 +144,5 @@ def _subsets(folder: Path) -> dict[str, Split]:
     for path in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
         split = split_in(path.stem)
         if split is not None:
-            splits |= {line.strip(): split for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+            splits |= dict.fromkeys(lines_of(path), split)
     return splits

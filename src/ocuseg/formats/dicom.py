@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
-from ocuseg.errors import ImageError, OutputError, UsageError
-from ocuseg.files import hash_bytes, make_folder, written_whole
+from ocuseg.errors import ImageError, UsageError
+from ocuseg.files import hash_bytes, written_whole
+from ocuseg.formats.putting import Put, one_file_each
 from ocuseg.images import read_facts, read_mask
 from ocuseg.machine import package_version
 
@@ -118,19 +119,13 @@ def read_dicom_segmentation(path: Path | str) -> NDArray[np.uint8]:
     return np.asarray(raw.values, dtype=np.uint8)
 
 
-@contextmanager
-def dicom_seg_files(
-    out: Path, classes: Classes
-) -> Iterator[Callable[[str, Path, NDArray[np.uint8]], tuple[Path, ...]]]:
-    """Yield a function that writes `dicom-seg/NAME.dcm` from a name, the picture's file and its mask."""
-    folder = make_folder(out / "dicom-seg")
+def dicom_seg_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:
+    """Return what opens a function that writes `dicom-seg/NAME.dcm` from a name, the picture's file and its mask."""
 
-    def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:
-        path = folder / f"{name}.dcm"
-        _require_ours(path)
-        return (write_dicom_segmentation(path, image, mask, classes),)
+    def write(path: Path, image: Path, mask: NDArray[np.uint8]) -> Path:
+        return write_dicom_segmentation(path, image, mask, classes)
 
-    yield put
+    return one_file_each(out / "dicom-seg", ".dcm", write, _is_ours)
 
 
 def _reference(image: Path) -> Dataset:
@@ -175,8 +170,9 @@ def _segment(number: int, name: str) -> Any:
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import Code, codes
 
-    keyword = CODES.get(name.strip().lower().replace("_", " "))
-    category = codes.SCT.MorphologicallyAbnormalStructure if name in _ABNORMAL else codes.SCT.AnatomicalStructure
+    known = name.strip().lower().replace("_", " ")
+    keyword = CODES.get(known)
+    category = codes.SCT.MorphologicallyAbnormalStructure if known in _ABNORMAL else codes.SCT.AnatomicalStructure
     if keyword is None:
         kind = Code(hash_bytes([name])[:16].upper(), LOCAL_SCHEME, name[:64])
     else:
@@ -221,15 +217,10 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _require_ours(path: Path) -> None:
-    """Raise OutputError where a file would be lost that was not predicted."""
+def _is_ours(path: Path) -> bool:
     from pydicom import dcmread
 
-    if not path.exists():
-        return
     try:
-        is_ours = dcmread(path, stop_before_pixels=True).get("Manufacturer") == _MANUFACTURER
+        return bool(dcmread(path, stop_before_pixels=True).get("Manufacturer") == _MANUFACTURER)
     except Exception:
-        is_ours = False
-    if not is_ours:
-        raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+        return False

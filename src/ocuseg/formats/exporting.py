@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
 from ocuseg.errors import UsageError
-from ocuseg.formats.pieces import Files, Piece, Put, pieces, to_json
+from ocuseg.formats.pieces import Files, Piece, pieces, to_json
+from ocuseg.formats.putting import Put
 from ocuseg.formats.runs import runs_of_pixels
 
 __all__ = ["coco_file", "cvat_file", "geojson_files", "labelme_files"]
@@ -105,7 +106,9 @@ def coco_file(out: Path, classes: Classes) -> Iterator[Put]:
         {"id": number, "file_name": name, "height": height, "width": width}
         for number, (name, (_, (height, width))) in enumerate(zip(names, images, strict=True), start=1)
     ]
-    files.write(path.name, to_json({"images": entries, "categories": categories, "annotations": annotations}))
+    about = {"info": {"description": "Predicted by ocuseg; research use only"}, "licenses": []}
+    content = about | {"images": entries, "categories": categories, "annotations": annotations}
+    files.write(path.name, to_json(content))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import unicodedata
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ocuseg.formats.source import LeftOutError
+from ocuseg.formats.losses import LeftOutError
 from ocuseg.index.listing import has_image_suffix
 
 __all__ = ["Images"]
@@ -42,7 +42,7 @@ class Images:
             path = _absolute(root / plain)
             if not self._holds(path) or PureWindowsPath(plain).drive:
                 leads_out = True
-            elif path.is_file():
+            elif _is_file(path):
                 return path
         alike = self._by_name.get(_key(PurePosixPath(plain).name), [])
         alike = _best(alike, PurePosixPath(plain).parts)
@@ -85,6 +85,13 @@ class Images:
 
     def _holds(self, path: Path) -> bool:
         return any(path.is_relative_to(root) for root in self.roots)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is longer than any file's
+        return False
 
 
 def _absolute(path: Path) -> Path:

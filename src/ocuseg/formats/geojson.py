@@ -6,21 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocuseg.errors import DataError
 from ocuseg.formats.finding import Images
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Shape,
-    collect,
-    colour_of,
-    json_files,
-    outline,
-    read_json,
-    split_in,
-    words_of,
-)
+from ocuseg.formats.losses import LeftOutError, Losses
+from ocuseg.formats.reading import colour_of, contents, folder_split, words_of
+from ocuseg.formats.source import Page, Shape, collect, outline
 from ocuseg.index.listing import IMAGE_SUFFIXES
 
 __all__ = ["is_content", "read"]
@@ -37,25 +26,14 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     """Return the pages of a folder, or of one file, and the labels in the alphabet with the colours of QuPath."""
     pages: list[Page] = []
     colours: dict[str, str | None] = {}
-    for path in json_files(source, ".geojson", ".json"):
-        try:
-            content = read_json(path)
-        except DataError as error:
-            losses.say("file-damaged", path.name, str(error).partition(": ")[2].rpartition(";")[0])
-            continue
-        if not is_content(content):
-            continue
-        try:
+    for path, content in contents(source, is_content, losses, ".geojson", ".json"):
+        with losses.leaving_out(path.name, "a file that is no annotation"):
             found = images.with_stem(_image_stem(path))
-        except LeftOutError as skipped:
-            losses.say(skipped.code, path.name, skipped.what)
-            continue
-        split = split_in(path.parent.name) if source.is_dir() and path.parent != source else None
-        features = list(_features(content))
-        pages.append(Page(path.name, found, None, collect(features, _shape, path.name, losses), split=split))
-        for feature in features:
-            label, colour = _class_of(feature)
-            colours[label] = colours.get(label) or colour
+            features = list(_features(content))
+            shapes = collect(features, _shape, path.name, losses)
+            pages.append(Page(path.name, found, None, shapes, split=folder_split(source, path)))
+            for label, colour in map(_class_of, features):
+                colours[label] = colours.get(label) or colour
     colours.pop("", None)
     return pages, {label: colours[label] for label in sorted(colours)}
 
@@ -76,14 +54,18 @@ def _class_of(feature: Any) -> tuple[str, str | None]:
     properties = feature.get("properties") if isinstance(feature, dict) else None
     found = properties.get("classification") if isinstance(properties, dict) else None
     if isinstance(found, str):
-        return " ".join(found.split()), None
+        return _joined(found), None
     if not isinstance(found, dict):
         return "", None
     names = found.get("names")
     name = found.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
     packed = found.get("colorRGB")  # up to QuPath 0.3: a signed whole number, alpha in its high byte
     colour = f"#{packed & 0xFFFFFF:06x}" if isinstance(packed, int) else colour_of(found.get("color"))
-    return " ".join(str(name).split()), colour
+    return _joined(str(name)), colour
+
+
+def _joined(name: str) -> str:
+    return words_of(name) if name.strip() else ""
 
 
 def _shape(feature: dict[str, Any]) -> Shape:

@@ -18,9 +18,10 @@ from ocuseg.files import stem_of, write_json, write_text
 from ocuseg.findings import Findings
 from ocuseg.folders import folder_written_whole, require_replaceable, safe_name
 from ocuseg.formats.labelling import settle_classes
+from ocuseg.formats.losses import LeftOutError, Losses, said_of
 from ocuseg.formats.opening import read_source
 from ocuseg.formats.painting import ORDERS, Order, paint
-from ocuseg.formats.source import LeftOutError, Losses, Page
+from ocuseg.formats.source import Page
 from ocuseg.images import ImageHeader, read_header, write_mask
 from ocuseg.prediction.naming import output_names
 
@@ -139,8 +140,7 @@ class _Target:
         try:
             return read_header(path)
         except ImageError as error:
-            found = str(error).removeprefix(f"{path}: ").rpartition("; ")[0].removeprefix("is ")
-            raise LeftOutError("image-unreadable", found) from error
+            raise LeftOutError("image-unreadable", said_of(path, error)) from error
 
     def put_mask(self, page: Page, stem: str, mask: object, classes: Classes) -> None:
         """Write the mask of an image and note its row."""

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import Classes, default_colour, parse_classes
 from ocuseg.errors import DataError, ImageError
-from ocuseg.formats.source import Losses, Page, Painted, is_background, is_ignored
+from ocuseg.formats.losses import Losses
+from ocuseg.formats.reading import is_background, is_ignored
+from ocuseg.formats.source import Page, Painted
 from ocuseg.images import read_mask
 
 __all__ = ["painted_values", "settle_classes"]

@@ -11,22 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ocuseg.errors import DataError
 from ocuseg.formats.finding import Images
+from ocuseg.formats.losses import LeftOutError, Losses
+from ocuseg.formats.reading import contents, folder_split, lines_of, words_of
 from ocuseg.formats.regions import pack, rectangle, ring
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Shape,
-    collect,
-    ellipse,
-    json_files,
-    outline,
-    read_json,
-    split_in,
-    words_of,
-)
+from ocuseg.formats.source import Page, Shape, collect, ellipse, outline
 
 __all__ = ["is_content", "read"]
 
@@ -39,20 +28,11 @@ def is_content(content: Any) -> bool:
 def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict[str, str | None]]:
     """Return the pages of a folder, or of one file, and the labels: those of `labels.txt`, else in the alphabet."""
     pages = []
-    for path in json_files(source):
-        try:
-            content = read_json(path)
-        except DataError as error:
-            losses.say("file-damaged", path.name, str(error).partition(": ")[2].rpartition(";")[0])
-            continue
-        if is_content(content):
-            try:
-                pages.append(_page(path, content, source, images, losses))
-            except LeftOutError as skipped:
-                losses.say(skipped.code, path.name, skipped.what)
+    for path, content in contents(source, is_content, losses):
+        with losses.leaving_out(path.name, "a file that is no annotation"):
+            pages.append(_page(path, content, source, images, losses))
     listed = source / "labels.txt"
-    names = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    return pages, {name.strip(): None for name in names if name.strip()}
+    return pages, {words_of(name): None for name in lines_of(listed)} if listed.is_file() else {}
 
 
 def _page(path: Path, content: dict[str, Any], source: Path, images: Images, losses: Losses) -> Page:
@@ -67,8 +47,7 @@ def _page(path: Path, content: dict[str, Any], source: Path, images: Images, los
     height, width = content.get("imageHeight"), content.get("imageWidth")
     shapes = collect(content["shapes"], _shape, path.name, losses)
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    split = split_in(path.parent.name) if source.is_dir() and path.parent != source else None
-    return Page(name, found, size, shapes, split=split, content=held)
+    return Page(name, found, size, shapes, split=folder_split(source, path), content=held)
 
 
 def _held_image(data: Any) -> bytes | None:

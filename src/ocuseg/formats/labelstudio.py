@@ -11,20 +11,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from ocuseg.formats.finding import Images
+from ocuseg.formats.losses import LeftOutError, Losses
+from ocuseg.formats.reading import contents, words_of
 from ocuseg.formats.regions import pack, rectangle
 from ocuseg.formats.runs import unpack_words
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Shape,
-    collect,
-    ellipse,
-    json_files,
-    outline,
-    read_json,
-    words_of,
-)
+from ocuseg.formats.source import Page, Shape, collect, ellipse, outline
 from ocuseg.images import MAX_PIXELS
 from ocuseg.index.listing import IMAGE_SUFFIXES
 
@@ -50,17 +41,12 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     left out.
     """
     pages = []
-    for path in json_files(source):
-        content = read_json(path)
-        for task in content if is_content(content) else []:
-            name = f"{path.name}, task {task.get('id', '?')}"
-            try:
+    for path, tasks in contents(source, is_content, losses):
+        for task in tasks:
+            with losses.leaving_out(f"{path.name}, task {task.get('id', '?')}", "a task that is no annotation"):
                 name = _image_name(task["data"])
-                pages.append(_page(name, task, images, path.parent, losses))
-            except LeftOutError as skipped:
-                losses.say(skipped.code, name, skipped.what)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                losses.say("file-damaged", name, "a task that is no annotation")
+                with losses.leaving_out(name, "a task that is no annotation"):
+                    pages.append(_page(name, task, images, path.parent, losses))
     return pages, {}
 
 
@@ -109,7 +95,7 @@ def _find(name: str, images: Images, folder: Path) -> Path:
 
 def _label(value: dict[str, Any]) -> str | None:
     named: Iterator[Any] = (entry for key, entry in value.items() if key.endswith("labels") and isinstance(entry, list))
-    return next((words_of(entry[0]) for entry in named if entry), None)
+    return next((words_of(one) for one, *_ in filter(None, named) if isinstance(one, str) and one.strip()), None)
 
 
 def _shape(item: dict[str, Any], labels: dict[Any, str]) -> Shape:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
-from ocuseg.errors import ImageError, OutputError, UsageError
-from ocuseg.files import make_folder, written_whole
+from ocuseg.errors import ImageError, UsageError
+from ocuseg.files import written_whole
+from ocuseg.formats.putting import Put, one_file_each
 from ocuseg.images import read_facts, read_mask
 
 __all__ = ["nifti_files", "read_nifti_mask", "write_nifti"]
@@ -26,7 +27,9 @@ def write_nifti(path: Path | str, image: Path | str, mask: NDArray[np.uint8]) ->
 
     The first axis runs along a row, the second down the rows: `data[column, row]` is `mask[row, column]`. Of a NIfTI
     `image` the affine, the units and the shape are kept; of another one the file has the spacing in mm, if it is known,
-    and else unit steps without a unit. Raises UsageError without nibabel, OutputError where it cannot be written.
+    and else unit steps without a unit. Its axes point to the left and to the back, as ITK lays a flat picture, so that
+    in its viewers the mask lies on the PNG or DICOM file that it is of. Raises UsageError without nibabel, OutputError
+    where it cannot be written.
     """
     try:
         import nibabel
@@ -48,7 +51,7 @@ def write_nifti(path: Path | str, image: Path | str, mask: NDArray[np.uint8]) ->
     else:
         spacing = read_facts(image).spacing_mm
         row_mm, column_mm = spacing or (1.0, 1.0)
-        found = nibabel.Nifti1Image(data, np.diag([column_mm, row_mm, 1.0, 1.0]))
+        found = nibabel.Nifti1Image(data, np.diag([-column_mm, -row_mm, 1.0, 1.0]))
         if spacing is not None:
             found.header.set_xyzt_units("mm")
     found.header["descrip"] = _DESCRIPTION
@@ -68,17 +71,9 @@ def read_nifti_mask(path: Path | str) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-@contextmanager
-def nifti_files(out: Path, classes: Classes) -> Iterator[Callable[[str, Path, NDArray[np.uint8]], tuple[Path, ...]]]:  # noqa: ARG001 - ids need no classes
-    """Yield a function that writes `nifti/NAME.nii.gz` from a name, the picture's file and its mask."""
-    folder = make_folder(out / "nifti")
-
-    def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:
-        path = folder / f"{name}.nii.gz"
-        _require_ours(path)
-        return (write_nifti(path, image, mask),)
-
-    yield put
+def nifti_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:  # noqa: ARG001 - ids need no classes
+    """Return what opens a function that writes `nifti/NAME.nii.gz` from a name, the picture's file and its mask."""
+    return one_file_each(out / "nifti", ".nii.gz", write_nifti, _is_ours)
 
 
 def _source(image: Path) -> Any:
@@ -95,15 +90,10 @@ def _source(image: Path) -> Any:
     return kind.from_bytes(raw)
 
 
-def _require_ours(path: Path) -> None:
-    """Raise OutputError where a file would be lost that was not predicted."""
-    if not path.exists():
-        return
+def _is_ours(path: Path) -> bool:
     try:
         with gzip.open(path) as file:
             head = file.read(300)
-        is_ours = any(head[start:].startswith(_DESCRIPTION) for start in (148, 240))  # of NIfTI-1 and NIfTI-2
-    except (OSError, EOFError):
-        is_ours = False
-    if not is_ours:
-        raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+    except (OSError, EOFError, zlib.error):
+        return False
+    return any(head[start:].startswith(_DESCRIPTION) for start in (148, 240))  # of NIfTI-1 and NIfTI-2

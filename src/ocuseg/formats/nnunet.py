@@ -8,7 +8,9 @@ from typing import Any
 
 from ocuseg.errors import DataError
 from ocuseg.files import stem_of
-from ocuseg.formats.source import Losses, Page, Painted, is_background, read_json, words_of
+from ocuseg.formats.losses import UNREADABLE, LeftOutError, Losses
+from ocuseg.formats.reading import is_background, read_json, words_of
+from ocuseg.formats.source import Page, Painted
 from ocuseg.index.listing import IMAGE_SUFFIXES, list_folder
 from ocuseg.index.splitting import Split
 
@@ -74,5 +76,5 @@ def _labels(path: Path) -> dict[int, str]:
             labels = dict(zip((int(value) for value in content["regions_class_order"]), regions, strict=True))
             return {0: "background"} | labels | ({int(rows["ignore"]): "ignore"} if "ignore" in rows else {})
         return {int(value): words_of(name) for name, value in rows.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LeftOutError, *UNREADABLE) as error:
         raise DataError(f"{path}: has no sound 'labels' ({error!r}); write them as nnU-Net asks for") from error

@@ -10,7 +10,9 @@ from typing import Any
 from ocuseg.errors import DataError, UsageError
 from ocuseg.formats import coco, cvat, geojson, labelme, labelstudio, nnunet, supervisely, via
 from ocuseg.formats.finding import Images
-from ocuseg.formats.source import Losses, Page, json_files, read_json
+from ocuseg.formats.losses import Losses
+from ocuseg.formats.reading import files_in, read_json
+from ocuseg.formats.source import Page
 from ocuseg.wording import meant
 
 __all__ = ["FORMATS", "read_source", "recognise"]
@@ -69,7 +71,7 @@ def recognise(source: Path) -> str:
         raise DataError(f"{source}: could be {' or '.join(found)}; say which with --format")
     if found:
         return found[0]
-    for path in json_files(source, ".json", ".geojson", ".csv"):
+    for path in files_in(source, ".json", ".geojson", ".csv"):
         name = _kind(path)
         if name is not None:
             return name

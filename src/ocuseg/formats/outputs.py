@@ -14,12 +14,10 @@ from ocuseg.errors import UsageError
 from ocuseg.formats.dicom import dicom_seg_files
 from ocuseg.formats.exporting import coco_file, cvat_file, geojson_files, labelme_files
 from ocuseg.formats.nifti import nifti_files
+from ocuseg.formats.putting import Put
 from ocuseg.wording import meant
 
 __all__ = ["FORMATS", "Put", "masks_also_as", "require_formats"]
-
-Put = Callable[[str, Path, NDArray[np.uint8]], tuple[Path, ...]]
-"""Takes the name of a result, the file of its picture and the mask (H, W), and returns what it wrote of them."""
 
 FORMATS: dict[str, Callable[[Path, Classes], AbstractContextManager[Put]]] = {
     "coco": coco_file,

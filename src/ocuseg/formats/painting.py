@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import ImageError
 from ocuseg.formats.labelling import painted_values
+from ocuseg.formats.losses import LeftOutError, Losses, said_of
 from ocuseg.formats.regions import bounds, cover
-from ocuseg.formats.source import LeftOutError, Losses, Page, Painted, Shape
+from ocuseg.formats.source import Page, Painted, Shape
 from ocuseg.images import ImageHeader
 from ocuseg.images.imagefile import TURNS
 
@@ -124,8 +125,7 @@ def _recoded(
     try:
         values = painted_values(painted)
     except ImageError as error:
-        found = str(error).removeprefix(f"{painted.path}: ").rpartition("; ")[0]
-        raise LeftOutError("mask-unreadable", found) from error
+        raise LeftOutError("mask-unreadable", said_of(painted.path, error)) from error
     size = values.shape[0], values.shape[1]
     _, is_stored = _frame(page, size, header, losses)
     distinct, places = np.unique(values, return_inverse=True)

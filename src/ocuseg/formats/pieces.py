@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import os.path
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,7 @@ from ocuseg.files import hash_bytes, make_folder, write_text
 from ocuseg.formats.regions import Outline, cover
 from ocuseg.formats.tracing import Rings, trace
 
-__all__ = ["Files", "Piece", "Put", "pieces", "to_json"]
-
-Put = Callable[[str, Path, NDArray[np.uint8]], tuple[Path, ...]]
+__all__ = ["Files", "Piece", "pieces", "to_json"]
 
 _LEDGER = "annotations.jsonl"
 

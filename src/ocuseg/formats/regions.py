@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ Ring = NDArray[np.float64]
 
 _FARTHEST_PX = 1e7
 _MOST_STEPS = 100_000_000
+_STEPS_AT_ONCE = 1 << 18  # what bounds the memory: a few kilobytes of corners can ask for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +177,13 @@ def _even_odd(rings: tuple[Ring, ...], rows: slice, columns: slice) -> NDArray[n
     y0, y1 = starts[:, 1], ends[:, 1]
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), rows.start, rows.stop).astype(np.int64)
     after = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), rows.start, rows.stop).astype(np.int64)
-    edge, step = _expanded(after - first)
-    row = first[edge] + step
-    slope = (ends[edge, 0] - starts[edge, 0]) / (y1[edge] - y0[edge])
-    x = starts[edge, 0] + (row + 0.5 - y0[edge]) * slope
-    column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64) - columns.start
     flips = np.zeros((height, width + 1), np.uint8)
-    np.bitwise_xor.at(flips, (row - rows.start, column), np.uint8(1))
+    for edge, step in _steps(after - first):
+        row = first[edge] + step
+        slope = (ends[edge, 0] - starts[edge, 0]) / (y1[edge] - y0[edge])
+        x = starts[edge, 0] + (row + 0.5 - y0[edge]) * slope
+        column = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.int64) - columns.start
+        np.bitwise_xor.at(flips, (row - rows.start, column), np.uint8(1))
     return np.bitwise_xor.accumulate(flips, axis=1)[:, :width].astype(bool)
 
 
@@ -190,20 +191,26 @@ def _under_edges(pixels: Ring, rows: slice, columns: slice) -> NDArray[np.bool_]
     """Return the pixels of straight lines from pixel to pixel of a ring, eight-connected."""
     ends = np.roll(pixels, -1, axis=0)
     lengths = np.abs(ends - pixels).max(axis=1)
-    edge, step = _expanded(lengths.astype(np.int64) + 1)
-    share = (step / np.maximum(lengths[edge], 1))[:, np.newaxis]
-    points = np.floor(pixels[edge] + share * (ends[edge] - pixels[edge]) + 0.5).astype(np.int64)
-    points -= (columns.start, rows.start)
     under = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
-    inside = ((points >= 0) & (points < under.shape[::-1])).all(axis=1)
-    under[points[inside, 1], points[inside, 0]] = True
+    for edge, step in _steps(lengths.astype(np.int64) + 1):
+        share = (step / np.maximum(lengths[edge], 1))[:, np.newaxis]
+        points = np.floor(pixels[edge] + share * (ends[edge] - pixels[edge]) + 0.5).astype(np.int64)
+        points -= (columns.start, rows.start)
+        inside = ((points >= 0) & (points < under.shape[::-1])).all(axis=1)
+        under[points[inside, 1], points[inside, 0]] = True
     return under
 
 
-def _expanded(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return for counts (2, 0, 3) the numbers (0, 0, 2, 2, 2) and the steps (0, 1, 0, 1, 2)."""
-    total = int(counts.sum())
-    if total > _MOST_STEPS:
+def _steps(counts: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield for counts (2, 0, 3) the numbers (0, 0, 2, 2, 2) and the steps (0, 1, 0, 1, 2), a part at a time."""
+    ends = np.cumsum(counts)
+    if ends[-1] > _MOST_STEPS:
         raise ValueError("too many long edges")
-    number = np.repeat(np.arange(len(counts)), counts)
-    return number, np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    first = 0
+    while first < len(counts):
+        done = ends[first] - counts[first]
+        after = max(first + 1, int(np.searchsorted(ends, done + _STEPS_AT_ONCE, side="right")))
+        part = counts[first:after]
+        number = np.repeat(np.arange(first, after), part)
+        yield number, np.arange(number.size) - np.repeat(np.cumsum(part) - part, part)
+        first = after

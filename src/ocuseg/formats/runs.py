@@ -77,6 +77,8 @@ def unpack_words(data: Sequence[Any], count: int) -> bytes:
     a width less 1 for run lengths; then blocks of a bit (a run, or words as they are), two bits that choose the width
     of the length, the length less 1, and one word or as many as that. Raises ValueError where it says another number.
     """
+    if not isinstance(data, list | tuple):  # of a number, `bytes` would make as many zeros
+        raise ValueError("runs that are no list of bytes")
     source = bytes(data)
     at = 0
 

@@ -11,10 +11,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from ocuseg.errors import DataError
+from ocuseg.formats.losses import LeftOutError, Losses
 from ocuseg.formats.pictures import decode_pixels
+from ocuseg.formats.reading import colour_of, read_json, words_of
 from ocuseg.formats.regions import pack, ring
-from ocuseg.formats.source import LeftOutError, Losses, Page, Shape, collect, colour_of, outline, read_json, words_of
+from ocuseg.formats.source import Page, Shape, collect, outline
 from ocuseg.index.splitting import parse_split
 
 __all__ = ["is_source", "read"]
@@ -42,16 +43,10 @@ def read(source: Path, losses: Losses) -> tuple[list[Page], dict[str, str | None
         for path in sorted((folder / "ann").glob("*.json")):
             annotated.add(path.stem)
             shown = f"{folder.name}/{path.stem}"
-            try:
+            with losses.leaving_out(shown, "a file that is no annotation"):
                 page = _page(shown, folder / "img" / path.stem, read_json(path), losses)
-            except (DataError, KeyError, TypeError, ValueError, AttributeError):
-                losses.say("file-damaged", shown, "a file that is no annotation")
-                continue
-            except LeftOutError as skipped:
-                losses.say(skipped.code, shown, skipped.what)
-                continue
-            page.split, page.group = page.split or split, group
-            pages.append(page)
+                page.split, page.group = page.split or split, group
+                pages.append(page)
         for path in sorted((folder / "img").iterdir()):
             if path.name not in annotated and path.is_file() and not path.name.startswith("."):
                 losses.say("image-unannotated", f"{folder.name}/{path.name}", "an image without an annotation file")
@@ -75,8 +70,9 @@ def _classes(source: Path, sets: list[Path]) -> dict[str, str | None]:
         content = read_json(path)
         listed = content.get("classes", []) if isinstance(content, dict) else []
         for row in listed if isinstance(listed, list) else []:
-            if isinstance(row, dict) and str(row.get("title") or "").strip():
-                labels.setdefault(words_of(row["title"]), colour_of(row.get("color")))
+            title = row.get("title") if isinstance(row, dict) else None
+            if isinstance(title, str) and title.strip():
+                labels.setdefault(words_of(title), colour_of(row.get("color")))
     return labels
 
 

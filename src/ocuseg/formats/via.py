@@ -9,19 +9,10 @@ from typing import Any
 
 from ocuseg.errors import DataError, UsageError
 from ocuseg.formats.finding import Images
+from ocuseg.formats.losses import LeftOutError, Losses, shown
+from ocuseg.formats.reading import files_in, read_json, words_of
 from ocuseg.formats.regions import rectangle
-from ocuseg.formats.source import (
-    LeftOutError,
-    Losses,
-    Page,
-    Shape,
-    collect,
-    ellipse,
-    json_files,
-    outline,
-    read_json,
-    words_of,
-)
+from ocuseg.formats.source import Page, Shape, collect, ellipse, outline
 
 __all__ = ["is_content", "is_table", "read"]
 
@@ -59,26 +50,24 @@ def read(
     """
     entries: list[tuple[str, list[dict[str, Any]], Path]] = []
     options: dict[str, Any] = {}
-    for path in json_files(source, ".json", ".csv"):
-        if path.suffix.lower() == ".csv":
-            entries += _table_entries(path) if is_table(path) else []
-            continue
-        content = read_json(path)
-        if is_content(content):
-            entries += _entries(path, content)
-            declared = content.get("_via_attributes", {})
-            options |= declared.get("region", {}) if isinstance(declared, dict) else {}
+    for path in files_in(source, ".json", ".csv"):
+        with losses.leaving_out(path.name, "a file that is no annotation"):
+            if path.suffix.lower() == ".csv":
+                entries += _table_entries(path) if is_table(path) else []
+            elif is_content(content := read_json(path)):
+                entries += _entries(path, content)
+                declared = content.get("_via_attributes")
+                region = declared.get("region") if isinstance(declared, dict) else None
+                options |= region if isinstance(region, dict) else {}
     chosen = _attribute(entries, attribute)
     pages = []
     for name, regions, path in entries:
-        try:
+        with losses.leaving_out(name, "an entry that is no annotation"):
             found = images.find(name, path.parent)
-        except LeftOutError as skipped:
-            losses.say(skipped.code, name, skipped.what)
-            continue
-        pages.append(Page(name, found, None, collect(regions, lambda item: _shape(item, chosen), name, losses)))
-    listed = options.get(chosen, {}).get("options") if isinstance(options.get(chosen), dict) else None
-    return pages, {str(label): None for label in listed or {} if str(label).strip()}
+            pages.append(Page(name, found, None, collect(regions, lambda item: _shape(item, chosen), name, losses)))
+    attributes = options.get(chosen)
+    listed = attributes.get("options") if isinstance(attributes, dict) else None
+    return pages, {words_of(label): None for label in listed if label.strip()} if isinstance(listed, dict) else {}
 
 
 def _entries(path: Path, content: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]], Path]]:
@@ -110,7 +99,7 @@ def _table_entries(path: Path) -> list[tuple[str, list[dict[str, Any]], Path]]:
 
 def _attribute(entries: list[tuple[str, list[dict[str, Any]], Path]], asked: str | None) -> str:
     held = dict.fromkeys(
-        str(key)
+        key
         for _, regions, _ in entries
         for region in regions
         if isinstance(region, dict) and isinstance(region.get("region_attributes"), dict)
@@ -118,11 +107,12 @@ def _attribute(entries: list[tuple[str, list[dict[str, Any]], Path]], asked: str
     )
     if asked is not None:
         if held and asked not in held:
-            raise UsageError(f"--attribute {asked}: no region has it; there are {', '.join(held)}")
+            raise UsageError(f"--attribute {asked}: no region has it; there are {shown(', '.join(held))}")
         return asked
     likely = [key for key in _LIKELY if key in held]
     if len(held) > 1 and not likely:
-        raise UsageError(f"regions have the attributes {', '.join(held)}; say with --attribute which names the class")
+        names = shown(", ".join(held))
+        raise UsageError(f"regions have the attributes {names}; say with --attribute which names the class")
     return likely[0] if likely else next(iter(held), "label")
 
 
