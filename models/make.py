@@ -157,8 +157,8 @@ def ship(
 ) -> Bundle:
     """Return a trained bundle written to `out` with the name, licence and card that it ships with, its weights rounded.
 
-    Matrices are rounded to half precision, in the ONNX file too, which stays fp32: both files hold the same network,
-    as is seen on the images of `compared`.
+    Matrices are rounded to half precision, in the ONNX file too, which computes in fp32: both files hold the same
+    network, as is seen on the images of `compared`.
     """
     from safetensors.torch import load_file, save
 

@@ -103,7 +103,7 @@ def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[st
     shown.
     """
     done = before = failed = 0
-    measured = False
+    described = False
     outcome = None
     said = set[str]()
     for outcome in outcomes:
@@ -123,11 +123,11 @@ def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[st
             before += 1
         else:
             done += 1
-            measured |= bool(outcome.measures or outcome.flags)
+            described |= outcome.described
     if outcome is not None and done + before == 1 and not failed:
         for name, value in outcome.measures.items():
             typer.echo(f"{name}: {'undefined' if value is None else format(value, '.4g')}")
-    tables = "areas.csv and measures.csv" if measured else "areas.csv"
+    tables = "areas.csv and measures.csv" if described else "areas.csv"
     written = f"{done} mask{'' if done == 1 else 's'}" + (f", {tables}" if done else "")
     ends = [f", {before} already done"] * bool(before) + [f", {failed} failed"] * bool(failed)
     return f"wrote {written} to {out}" + "".join(ends), failed

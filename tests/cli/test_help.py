@@ -243,6 +243,19 @@ def test_the_model_may_stand_behind_the_images(ocuseg, world) -> None:
     assert (world / "predicted/img_0007.png").is_file()
 
 
+def test_masks_among_the_images_are_not_taken_for_images(ocuseg, world) -> None:
+    from PIL import Image
+
+    (world / "mixed").mkdir()
+    Image.open(world / "data/test/images/img_0007.png").save(world / "mixed/eye.jpg")
+    assert ocuseg("predict bundle mixed --out mixed").out == "wrote 1 mask, areas.csv to mixed\n"
+    assert ocuseg("predict bundle mixed --out mixed").out == "wrote 0 masks to mixed, 1 already done\n"
+    (world / "mixed/eye.jpg").unlink()
+    answer = ocuseg("predict bundle mixed --out mixed")
+    assert (answer.status, answer.out) == (2, "")
+    assert "only masks that 'ocuseg predict' wrote there" in answer.err
+
+
 def test_probabilities_as_numpy_arrays(ocuseg, world) -> None:
     import numpy as np
 

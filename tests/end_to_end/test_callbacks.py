@@ -65,6 +65,26 @@ def test_a_callback_of_ones_own_is_called_and_its_state_survives_a_resume(train_
     assert resumed.counts == {"fit": 2, "batches": 8, "validations": 4, "epochs": 4}
 
 
+class Enough(Callback):
+    """Ends the run after its second epoch."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        trainer.should_stop = trainer.current_epoch == 1
+
+
+@pytest.mark.parametrize("callbacks", [[Enough()], []], ids=["given again", "left out"])
+def test_a_run_that_a_callback_ended_stays_ended(
+    train_only: Train, tmp_path: Path, callbacks: list[Callback], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train_only(tmp_path / "run", "epochs=4", callbacks=[Enough()])
+    history = (run.folder / "history.csv").read_bytes()
+    assert len(run.history) == 2
+    with caplog.at_level("INFO", logger="ocuseg"):
+        train_only(tmp_path / "run", resume=tmp_path / "run", callbacks=callbacks)
+    assert (run.folder / "history.csv").read_bytes() == history
+    assert f"{run}: was ended after epoch 2 of 4; to train on, start a new run --from it" in caplog.messages
+
+
 class Stop(Callback):
     """Presses Ctrl-C in the third epoch, and keeps nothing."""
 

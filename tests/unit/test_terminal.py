@@ -11,7 +11,7 @@ from ocuseg import terminal
 
 
 def outcome(name: str, **facts: object) -> SimpleNamespace:
-    values = {"error": None, "done_before": False, "flags": (), "measures": {}, "facts": None}
+    values = {"error": None, "done_before": False, "flags": (), "measures": {}, "facts": None, "described": True}
     return SimpleNamespace(image=Path(name), **values | facts)
 
 
@@ -26,6 +26,12 @@ def test_what_a_model_was_not_made_for_is_said_in_one_line_and_is_no_failure(cap
         "do not trust its mask unseen\n",
     )
     assert (line, failed) == ("wrote 2 masks, areas.csv and measures.csv to masks, 1 already done", 0)
+
+
+@pytest.mark.parametrize(("described", "tables"), [(True, "areas.csv and measures.csv"), (False, "areas.csv")])
+def test_the_tables_that_were_written_are_named(described, tables):
+    line, _ = terminal.show_outcomes([outcome("eye.jpg", described=described)], "masks")
+    assert line == f"wrote 1 mask, {tables} to masks"
 
 
 def test_of_one_image_the_measures_are_shown_and_of_more_they_are_not(capsys):

@@ -28,7 +28,20 @@ def test_its_own_recipe_without_its_data() -> None:
     assert found.augmentation == own.augmentation
 
 
-@pytest.mark.parametrize("model", [bundle({}), bundle({"recipe": {}}, name="ensemble")])
+OWN = load_recipe("vessels", []).to_plain()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        bundle({}),
+        bundle({"recipe": OWN}, name="ensemble"),
+        bundle({"recipe": {}}),
+        bundle({"recipe": OWN | {"epochs": "many"}}),
+        bundle({"recipe": OWN | {"epochs": float("inf")}}),
+        bundle({"recipe": OWN | {"preprocessing": None}}),
+    ],
+)
 def test_without_a_recipe_one_has_to_be_given(model: SimpleNamespace) -> None:
     with pytest.raises(RecipeError, match="give --recipe"):
         tuning_recipe(model)

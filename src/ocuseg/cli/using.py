@@ -93,7 +93,9 @@ def predict(
     if chosen is not None:
         model, images = chosen, [model, *(images or ())]
     elif not images:
-        raise typer.BadParameter("missing argument 'IMAGES...'; name images or folders of images")
+        raise typer.BadParameter(
+            "missing argument 'IMAGES...'; name a model and images, as in 'ocuseg predict vessels eye.jpg'"
+        )
     if engine is EngineName.ray:
         if probabilities or npz or overlay or formats:
             raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")

@@ -35,7 +35,7 @@ def models() -> dict[str, str]:
 
     shipped = {name: load_bundle(find_bundle(name)) for name in model_names()}
     return {
-        name: f"{', '.join(bundle.classes.names[1:])} ({' '.join(bundle.info.licence.split())})"
+        name: f"{', '.join(bundle.classes.names[1:])}; {' '.join(bundle.info.licence.split())}"
         for name, bundle in shipped.items()
     }
 

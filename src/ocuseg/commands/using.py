@@ -186,13 +186,14 @@ def predict_each(
     from ocuseg.formats.outputs import masks_also_as, require_formats
     from ocuseg.index import find_images
     from ocuseg.prediction import open_predictor
+    from ocuseg.prediction.plans import without_masks
     from ocuseg.prediction.results import predict_files
 
     require_formats(formats)
     given = [images] if isinstance(images, str | Path) else images
     for remote in (one for one in given if "://" in str(one)):
         raise UsageError(f"{remote}: is not on this machine; add --engine ray, or use predict_collection")
-    paths = find_images(given)
+    paths = without_masks(find_images(given), Path(out))
     bundle = open_bundle(model)
     predictor = open_predictor(
         bundle, runtime, flips=flips, threshold=threshold, precision=precision, images=len(paths)

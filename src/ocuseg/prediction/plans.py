@@ -12,7 +12,7 @@ from ocuseg.classes import Classes
 from ocuseg.errors import OutputError, UsageError
 from ocuseg.prediction.naming import output_names
 
-__all__ = ["SOFTWARE", "Plan", "Plans", "require_predicted"]
+__all__ = ["SOFTWARE", "Plan", "Plans", "require_predicted", "without_masks"]
 
 SOFTWARE = "ocuseg predict"
 """What a predicted mask says of its origin, by which a later run knows that it may replace it."""
@@ -82,18 +82,31 @@ class Plans:
 
 def require_predicted(masks: Iterable[Path]) -> None:
     """Raise OutputError where a mask is there that was not predicted: one drawn by hand is hours of work."""
+    for path in masks:
+        if path.is_file() and not _is_predicted(path):
+            raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+
+
+def without_masks(images: Sequence[Path], out_dir: Path) -> list[Path]:
+    """Return the images less the masks that an earlier run has left among them, where they lie in `out_dir` itself.
+
+    Raises UsageError where nothing else is there.
+    """
+    folder = out_dir.resolve()
+    left = [path for path in images if path.parent.resolve() != folder or not _is_predicted(path)]
+    if images and not left:
+        raise UsageError(f"{out_dir}: only masks that 'ocuseg predict' wrote there were given; give images")
+    return left
+
+
+def _is_predicted(path: Path) -> bool:
     from PIL.PngImagePlugin import PngImageFile
 
-    for path in masks:
-        if not path.is_file():
-            continue
-        try:
-            with PngImageFile(path) as picture:  # `Image.open` has a limit of pixels
-                software = picture.info.get("Software")
-        except (OSError, ValueError, SyntaxError):
-            software = None
-        if software != SOFTWARE:
-            raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+    try:
+        with PngImageFile(path) as picture:  # `Image.open` has a limit of pixels
+            return bool(picture.info.get("Software") == SOFTWARE)
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -39,9 +39,9 @@ class FileOutcome:
     """What became of one image: the files that were written, the mask first, or the error that prevented it.
 
     `areas` are its rows of `areas.csv`, as `Result.areas` gives them, `measures` and `flags` its row of `measures.csv`,
-    as a `Result` has them; both are empty where the model has none. `done_before` says that an earlier run had
-    written these files, from the same image and settings. `facts` are what a DICOM or NIfTI file says of its picture,
-    such as the side and the size of a pixel, where it was read now.
+    as a `Result` has them; both may be empty, and `described` says whether there is such a row. `done_before` says that
+    an earlier run had written these files, from the same image and settings. `facts` are what a DICOM or NIfTI file
+    says of its picture, such as the side and the size of a pixel, where it was read now.
     """
 
     image: Path
@@ -52,6 +52,7 @@ class FileOutcome:
     flags: tuple[str, ...] = ()
     done_before: bool = False
     facts: Facts | None = None
+    described: bool = False
 
 
 _Decoded = tuple[Plan, Future[ImageRows]]
@@ -174,7 +175,7 @@ def _done(plan: Plan, written: Written, *, done_before: bool = False) -> FileOut
     measures, flags = written.description or ({}, ())
     return FileOutcome(
         plan.image, plan.outputs, areas=written.areas, measures=measures, flags=flags, done_before=done_before,
-        facts=written.facts,
+        facts=written.facts, described=written.description is not None,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.networks import SegmentationNetwork, WithoutPadding
 from ocuseg.prediction import open_predictor
+from ocuseg.training.halving import halved
 
 __all__ = ["MAX_DISAGREEMENT", "export_bundle", "to_onnx"]
 
@@ -64,8 +65,8 @@ def export_bundle(
 def to_onnx(network: SegmentationNetwork) -> bytes:
     """Return the network as an ONNX model: `images` (N, C, H, W) to `logits`, with N, H and W free.
 
-    H and W are multiples of `network.multiple`; whoever runs the file pads, as `ocuseg.prediction` does. The same
-    network gives the same bytes.
+    H and W are multiples of `network.multiple`; whoever runs the file pads, as `ocuseg.prediction` does. Weights that
+    half precision holds exactly are stored so (`ocuseg.training.halving`). The same network gives the same bytes.
     """
     wrapped = WithoutPadding(network)
     with warnings.catch_warnings(), _silent(logging.getLogger("torch.onnx")):
@@ -87,7 +88,8 @@ def to_onnx(network: SegmentationNetwork) -> bytes:
     # The exporter notes the source lines that each node came from, with their paths on this machine.
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")
-    content: bytes = model.SerializeToString()
+    weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    content: bytes = halved(model, weights).SerializeToString()
     return content
 
 

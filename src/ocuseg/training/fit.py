@@ -244,14 +244,20 @@ def _is_begun(last: Path, recipe: Recipe) -> bool:
 
 
 def _is_over(last: Path, recipe: Recipe) -> bool:
-    """Whether the run in a checkpoint has reached its last epoch or stopped early."""
+    """Whether the run in a checkpoint has reached its last epoch, or was ended before by a callback, which is said."""
     checkpoint = read_checkpoint(last)
-    if checkpoint["epoch"] + 1 >= recipe.epochs:
+    epoch, states = checkpoint["epoch"] + 1, checkpoint["callbacks"]
+    if epoch >= recipe.epochs:
         return True
-    if not recipe.early_stopping:
-        return False
-    state = checkpoint["callbacks"].get(_early_stopping(recipe).state_key, {})
-    return int(state.get("stopped_epoch", 0)) > 0
+    ended = bool(states.get(BestAndLast.__qualname__, {}).get("ended", False))  # not said in old ones
+    if recipe.early_stopping:
+        ended |= int(states.get(_early_stopping(recipe).state_key, {}).get("stopped_epoch", 0)) > 0
+    if ended:
+        run = last.parents[1]
+        _log.info(
+            "%s: was ended after epoch %d of %d; to train on, start a new run --from it", run, epoch, recipe.epochs
+        )
+    return ended
 
 
 def _normalised(preprocessing: Preprocessing, recipe: Recipe, train: Sequence[Sample]) -> Preprocessing:

@@ -20,6 +20,7 @@ from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.prediction import Predictor, open_predictor
 from ocuseg.training.completion import headline
+from ocuseg.training.halving import restored
 
 __all__ = ["MOST_LOST", "quantise_bundle", "to_int8"]
 
@@ -92,10 +93,9 @@ def to_int8(bundle: Bundle, records: Sequence[Record]) -> bytes:
             return None if window is None else {"images": window}
 
     with tempfile.TemporaryDirectory() as scratch:
-        source, target = Path(scratch) / "fp32.onnx", Path(scratch) / "int8.onnx"
-        quantization.quant_pre_process(
-            str(bundle.onnx_path), str(source), skip_optimization=True, skip_symbolic_shape=True
-        )
+        whole, source, target = (Path(scratch) / f"{name}.onnx" for name in ("whole", "fp32", "int8"))
+        onnx.save(restored(onnx.load(bundle.onnx_path)), whole)
+        quantization.quant_pre_process(str(whole), str(source), skip_optimization=True, skip_symbolic_shape=True)
         quantization.quantize_static(
             str(source),
             str(target),

@@ -25,12 +25,18 @@ def tuning_recipe(bundle: Bundle) -> dict[str, Any]:
     RecipeError where the bundle does not say by which recipe it was made.
     """
     own = bundle.info.trained_on.get("recipe")
+    untold = RecipeError(f"{bundle.folder}: does not say by which recipe to train it further; give --recipe")
     if not isinstance(own, dict) or bundle.info.network.get("name") == "ensemble":
-        raise RecipeError(f"{bundle.folder}: does not say by which recipe to train it further; give --recipe")
-    preprocessing = {**own["preprocessing"], "mean": bundle.preprocessing.mean, "std": bundle.preprocessing.std}
-    return {key: value for key, value in own.items() if key not in _ITS_DATA} | {
-        "network": bundle.info.network,
-        "preprocessing": preprocessing,
-        "epochs": max(1, round(own["epochs"] * _EPOCHS_SHARE)),
-        "learning_rate": own["learning_rate"] * _LEARNING_RATE_SHARE,
-    }
+        raise untold
+    try:
+        changed = {
+            "network": bundle.info.network,
+            "preprocessing": {
+                **own["preprocessing"], "mean": bundle.preprocessing.mean, "std": bundle.preprocessing.std,
+            },
+            "epochs": max(1, round(own["epochs"] * _EPOCHS_SHARE)),
+            "learning_rate": own["learning_rate"] * _LEARNING_RATE_SHARE,
+        }  # fmt: skip
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # a bundle may come from anywhere
+        raise untold from error
+    return {key: value for key, value in own.items() if key not in _ITS_DATA} | changed

@@ -65,7 +65,8 @@ class WholeCheckpoints(CheckpointIO):
 class BestAndLast(Checkpoint):
     """Keeps `best.ckpt` and `last.ckpt` of a run, at the end of each epoch.
 
-    Lightning's own ModelCheckpoint forgets its best score when the run folder has been moved; this one keeps it.
+    Lightning's own ModelCheckpoint forgets its best score when the run folder has been moved; this one keeps it, and
+    that a callback before it has ended the run.
     """
 
     def __init__(self, folder: Path, monitor: str) -> None:
@@ -73,9 +74,11 @@ class BestAndLast(Checkpoint):
         self.monitor = monitor
         self.best_value: float | None = None
         self.best_epoch: int | None = None
+        self.ended = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch as last, and first as best if it is."""
+        self.ended = bool(trainer.should_stop)
         value = float(trainer.callback_metrics[self.monitor])
         sign = -1 if self.monitor.endswith("loss") else 1
         if self.best_value is None or sign * value > sign * self.best_value:
@@ -84,8 +87,8 @@ class BestAndLast(Checkpoint):
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far and its epoch (from 0)."""
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        """Return the best value so far, its epoch (from 0), and whether a callback has ended the run."""
+        return {"best_value": self.best_value, "best_epoch": self.best_epoch, "ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best value so far."""
