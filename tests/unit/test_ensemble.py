@@ -112,3 +112,30 @@ def test_a_recipe_cannot_ask_for_it() -> None:
     assert "ensemble" not in network_names()
     with pytest.raises(UsageError, match="unknown name 'ensemble'"):
         resolve_network({"name": "ensemble", "members": [SETTINGS]})
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_members_that_are_far_too_sure_give_numbers_in_every_runtime(channels: int, runtime: str) -> None:
+    pytest.importorskip(runtime)
+    ensemble = ensemble_of(2, channels)
+    with torch.no_grad():
+        for member in ensemble.members:
+            for parameter in list(member.parameters())[-2:]:
+                parameter.mul_(3000)  # the last convolution
+        images = torch.randn(1, 3, 16, 16)
+        expected = ensemble(images)
+    assert expected.abs().max() > 200
+    model = to_onnx(ensemble)
+    if runtime == "onnxruntime":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        found = session.run(None, {"images": images.numpy()})[0]
+    else:
+        import openvino
+
+        compiled = openvino.compile_model(openvino.Core().read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = compiled(images.numpy())[0]
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=0.05)

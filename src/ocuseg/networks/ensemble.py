@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ocuseg.networks.network import SegmentationNetwork
 
@@ -57,6 +56,18 @@ class Ensemble(SegmentationNetwork):
         stacked = torch.stack(found)
         if stacked.shape[2] == 1:
             # The logit of the mean is log(sum p) - log(sum (1 - p)): exact also where p rounds to 0 or 1.
-            yes, no = (torch.logsumexp(functional.logsigmoid(sign * stacked), dim=0) for sign in (1, -1))
+            yes, no = (_log_sum(_log_sigmoid(sign * stacked)) for sign in (1, -1))
             return yes - no
-        return torch.logsumexp(torch.log_softmax(stacked, dim=2), dim=0) - math.log(len(found))
+        return _log_sum(torch.log_softmax(stacked, dim=2)) - math.log(len(found))
+
+
+# PyTorch's own are as exact, but in an ONNX file they become the logarithm of a sigmoid, which is 0 from logits of -104
+# on, and of a sum of exponentials, which some runtimes take without their largest.
+def _log_sigmoid(values: Tensor) -> Tensor:
+    return values.clamp(max=0) - torch.log(1 + torch.exp(-values.abs()))
+
+
+def _log_sum(values: Tensor) -> Tensor:
+    """Return the logarithm of the sum over the members, the first dimension, of the exponentials."""
+    largest = values.amax(dim=0, keepdim=True)
+    return torch.log(torch.exp(values - largest).sum(dim=0)) + largest[0]
