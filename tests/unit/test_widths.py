@@ -17,7 +17,7 @@ from ocuseg.images import write_image
 from ocuseg.index import Record
 from ocuseg.metrics import mean_width
 from ocuseg.prediction import Predictor
-from ocuseg.prediction.adapting import adapted, drawn_width
+from ocuseg.prediction.adapting import adapted, sight
 from ocuseg.training.samples import load_samples
 from ocuseg.training.widths import at_width, known_width, typical_diameter
 
@@ -52,18 +52,20 @@ def test_what_is_not_there_has_no_width() -> None:
     assert mean_width(few) is not None
 
 
-def _look(native_px: float, *, draws: Callable[[float], float] = lambda width: width) -> Callable[..., np.ndarray]:
-    """What a network draws of rays that are `native_px` wide in an image of 400."""
+def _look(
+    native_px: float, known_px: float, *, draws: Callable[[float], float] = float, doubts: bool = True
+) -> Callable[[Placement], np.ndarray]:
+    """What a network draws of rays that are `native_px` wide in an image of 400, the surer the nearer to its own."""
 
     def look(placement: Placement) -> np.ndarray:
-        scale = placement.working_size[0] / 400
-        return _drawn(draws(native_px * scale), placement.working_size[0])
+        side = placement.working_size[0]
+        found = np.asarray(_rays(draws(native_px * side / 400), side), np.float32)
+        if doubts:
+            far = abs(np.log(native_px * side / 400 / known_px))
+            found[: round(min(0.1 * far, 1) * side)] = 0.4
+        return found[None]
 
     return look
-
-
-def _drawn(width: float, side: int) -> np.ndarray:
-    return np.asarray(_rays(width, side), np.float32)[None]
 
 
 HERE = Placement((400, 400), (0, 0, 400, 400), (200, 200))
@@ -71,24 +73,31 @@ HERE = Placement((400, 400), (0, 0, 400, 400), (200, 200))
 
 @pytest.mark.parametrize(("native", "side"), [(8, 200), (9, 200), (7, 200), (4, 400), (16, 100)])
 def test_the_scale_is_that_of_the_known_width_or_nearly(native: float, side: int) -> None:
-    placement = adapted(HERE, _look(native), 4.0)
+    placement = adapted(HERE, _look(native, 4.0), 4.0)
     if side == 200:
         assert placement == HERE
     assert side / 1.45 < placement.working_size[0] < side * 1.45
-    width = drawn_width(placement, _look(native))
+    width = sight(placement, _look(native, 4.0)).width_px
     assert width is not None
     assert 4 / 1.4 < width < 4 * 1.4
 
 
 def test_a_network_that_draws_narrow_vessels_too_wide_is_understood() -> None:
-    placement = adapted(HERE, _look(3, draws=lambda width: 4 * (width / 4) ** 0.7), 4.0)
+    placement = adapted(HERE, _look(3, 4.0, draws=lambda width: 4 * (width / 4) ** 0.7), 4.0)
     assert placement.working_size[0] > 400
     assert placement.box == HERE.box
 
 
+def test_a_scale_at_which_the_network_is_in_more_doubt_is_not_taken() -> None:
+    """Of vessels that are far too wide for it, a network may draw the edges: thin, and wrong."""
+    assert adapted(HERE, _look(16, 4.0, draws=lambda _: 1.5), 4.0) == HERE
+    for doubts in (True, False):
+        assert adapted(HERE, _look(4, 4.0, doubts=doubts), 4.0) != HERE
+
+
 def test_it_stops_at_bounds_and_without_vessels() -> None:
-    assert adapted(HERE, _look(1.2, draws=lambda _: 2.0), 9.0).working_size == (500, 500)
-    assert adapted(HERE, _look(40, draws=lambda _: 9.0), 2.0).working_size == (80, 80)
+    assert adapted(HERE, _look(1.2, 9.0, draws=lambda _: 2.0, doubts=False), 9.0).working_size == (500, 500)
+    assert adapted(HERE, _look(40, 2.0, draws=lambda _: 9.0, doubts=False), 2.0).working_size == (80, 80)
     assert adapted(HERE, lambda placement: np.zeros((1, *placement.working_size), np.float32), 4.0) == HERE
 
 

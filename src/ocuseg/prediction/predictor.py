@@ -17,7 +17,7 @@ from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
-from ocuseg.prediction.adapting import adapted, drawn_width
+from ocuseg.prediction.adapting import adapted, sight
 from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
@@ -124,7 +124,7 @@ class Predictor:
         """Return the mean width of the vessels, in pixels, that the network draws in an image prepared in this way."""
         plain = self._without_flips()
         placement = place(_checked(image), preprocessing)
-        return drawn_width(placement, lambda wanted: plain.working_probabilities([image], [wanted])[0])
+        return sight(placement, lambda wanted: plain.working_probabilities([image], [wanted])[0]).width_px
 
     def _without_flips(self) -> Predictor:
         plain = copy.copy(self)
