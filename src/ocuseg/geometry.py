@@ -50,9 +50,8 @@ class Preprocessing:
     the pixels stay as they are. `even_light` evens the light out: the share of the box over which the mean and spread
     of each colour are taken (see `ocuseg.lighting`). `channel` `green` puts green in the place of red and blue. `mean`
     and `std` are per colour on the 0 to 1 scale. The network's input is padded to a multiple of `multiple` pixels.
-    `drawn_width_px` is how wide the network draws vessels at that scale; an image where it draws them much wider or
-    narrower is predicted at another one (see `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be
-    meant.
+    With `find_scale` an image is predicted at the scale, near to that one, at which the network is surest (see
+    `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be meant.
     """
 
     crop: Crop = "none"
@@ -63,7 +62,7 @@ class Preprocessing:
     multiple: int = 32
     even_light: float | None = None
     channel: Channel = "all"
-    drawn_width_px: float | None = None
+    find_scale: bool = False
 
     def __post_init__(self) -> None:
         if self.crop not in ("none", "field_of_view"):
@@ -78,8 +77,8 @@ class Preprocessing:
             )
         if self.even_light is not None and not _is_share(self.even_light):
             raise UsageError(f"preprocessing: even_light is {self.even_light!r}; write a share above 0, up to 1")
-        if self.drawn_width_px is not None and not _is_length(self.drawn_width_px):
-            raise UsageError(f"preprocessing: drawn_width_px is {self.drawn_width_px!r}; write a width in pixels")
+        if not isinstance(self.find_scale, bool):
+            raise UsageError(f"preprocessing: find_scale is {self.find_scale!r}; write true or false")
         if self.channel not in ("all", "green"):
             raise UsageError(f"preprocessing: channel is {self.channel!r}; write 'all' or 'green'")
         if not _is_count(self.multiple):
@@ -276,10 +275,6 @@ def _is_count(value: object) -> bool:
 
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
-
-
-def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:

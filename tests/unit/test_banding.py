@@ -67,18 +67,22 @@ def test_bands_are_the_whole(preprocessing, settings, num_classes, monkeypatch):
         assert_same(predictor, image)
 
 
-@pytest.mark.parametrize("width", [2.0, 6.0])
+@pytest.mark.parametrize("wanted", [0, 2, -1])
 @pytest.mark.parametrize("settings", [{}, {"smallest_piece_px": 5, "threshold": 0.6}, {"flips": True}])
-def test_at_the_scale_of_the_vessels_and_without_small_pieces(width, settings, monkeypatch):
+def test_at_the_surest_scale_and_without_small_pieces(wanted, settings, monkeypatch):
+    def doubt(_, placement):
+        return 1 + abs(np.log2(placement.working_size[1] / 92) * 2 - wanted)
+
     monkeypatch.setattr("ocuseg.prediction.banding._BAND_PX", 1500)
     monkeypatch.setattr("ocuseg.field_of_view._BAND_ROWS", 16)
-    monkeypatch.setattr("ocuseg.prediction.adapting._UNSURE", (1, 0))  # whatever it looks like there
+    monkeypatch.setattr("ocuseg.prediction.adapting.doubt", doubt)
     preprocessing = Preprocessing(
-        crop="field_of_view", field_of_view_diameter_px=90, multiple=4, channel="green", drawn_width_px=width
+        crop="field_of_view", field_of_view_diameter_px=90, multiple=4, channel="green", find_scale=True
     )
     predictor = predictor_of(preprocessing, tile_px=48, overlap_px=16, **settings)
-    plain = predictor_of(replace(preprocessing, drawn_width_px=None), tile_px=48, overlap_px=16)
-    assert not np.array_equal(predictor.probabilities(fundus(130, 151)), plain.probabilities(fundus(130, 151)))
+    plain = predictor_of(replace(preprocessing, find_scale=False), tile_px=48, overlap_px=16, **settings)
+    same = np.array_equal(predictor.probabilities(fundus(130, 151)), plain.probabilities(fundus(130, 151)))
+    assert same == (wanted == 0)
     assert_same(predictor, fundus(130, 151))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,15 @@ from PIL import Image, ImageDraw
 from ocuseg.classes import default_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, UsageError
+from ocuseg.field_of_view import FieldOfView
 from ocuseg.geometry import Placement, Preprocessing
 from ocuseg.images import write_image
 from ocuseg.index import Record
 from ocuseg.metrics import mean_width
 from ocuseg.prediction import Predictor
-from ocuseg.prediction.adapting import adapted, sight
+from ocuseg.prediction.adapting import at_surest_scale, doubt
 from ocuseg.training.samples import load_samples
-from ocuseg.training.widths import at_width, known_width, typical_diameter
+from ocuseg.training.widths import at_width, typical_diameter
 
 IDS = MaskEncoding("values", ((0, 0), (255, 1)))
 
@@ -52,64 +54,73 @@ def test_what_is_not_there_has_no_width() -> None:
     assert mean_width(few) is not None
 
 
-def _look(
-    native_px: float, known_px: float, *, draws: Callable[[float], float] = float, doubts: bool = True
-) -> Callable[[Placement], np.ndarray]:
-    """What a network draws of rays that are `native_px` wide in an image of 400, the surer the nearer to its own."""
-
-    def look(placement: Placement) -> np.ndarray:
-        side = placement.working_size[0]
-        found = np.asarray(_rays(draws(native_px * side / 400), side), np.float32)
-        if doubts:
-            far = abs(np.log(native_px * side / 400 / known_px))
-            found[: round(min(0.1 * far, 1) * side)] = 0.4
-        return found[None]
-
-    return look
-
-
 HERE = Placement((400, 400), (0, 0, 400, 400), (200, 200))
 
 
-@pytest.mark.parametrize(("native", "side"), [(8, 200), (9, 200), (7, 200), (4, 400), (16, 100)])
-def test_the_scale_is_that_of_the_known_width_or_nearly(native: float, side: int) -> None:
-    placement = adapted(HERE, _look(native, 4.0), 4.0)
-    if side == 200:
-        assert placement == HERE
-    assert side / 1.45 < placement.working_size[0] < side * 1.45
-    width = sight(placement, _look(native, 4.0)).width_px
-    assert width is not None
-    assert 4 / 1.4 < width < 4 * 1.4
+def _look(doubts: Callable[[float], float], drawn_px: int = 1000) -> Callable[[Placement], np.ndarray]:
+    """A network that draws as much at any scale, with so many unsure pixels for each at a scale of HERE's times."""
+
+    def look(placement: Placement) -> np.ndarray:
+        seen.append(placement.working_size[0])
+        found = np.zeros(placement.working_size, np.float32)
+        found.reshape(-1)[:drawn_px] = 0.9
+        unsure = round(doubts(placement.working_size[0] / 200) * drawn_px)
+        found.reshape(-1)[drawn_px : drawn_px + unsure] = 0.4
+        return found[None]
+
+    seen: list[int] = []
+    look.seen = seen  # type: ignore[attr-defined]
+    return look
 
 
-def test_a_network_that_draws_narrow_vessels_too_wide_is_understood() -> None:
-    placement = adapted(HERE, _look(3, 4.0, draws=lambda width: 4 * (width / 4) ** 0.7), 4.0)
-    assert placement.working_size[0] > 400
-    assert placement.box == HERE.box
+@pytest.mark.parametrize(
+    ("surest", "side", "looks"),
+    [(1, 200, 3), (1.1, 200, 3), (2, 400, 4), (1.5, 283, 3), (0.5, 100, 5), (0.7, 141, 4), (9, 566, 4), (0.1, 71, 5)],
+)
+def test_the_surest_scale_is_taken(surest: float, side: int, looks: int) -> None:
+    look = _look(lambda factor: 1 + abs(np.log2(factor / surest)))
+    placement, found = at_surest_scale(HERE, look)
+    assert placement.working_size == (side, side)
+    assert found.shape == (1, side, side)
+    assert (placement.box, placement.original_size) == (HERE.box, HERE.original_size)
+    assert len(look.seen) == looks  # type: ignore[attr-defined]
 
 
-def test_a_scale_at_which_the_network_is_in_more_doubt_is_not_taken() -> None:
-    """Of vessels that are far too wide for it, a network may draw the edges: thin, and wrong."""
-    assert adapted(HERE, _look(16, 4.0, draws=lambda _: 1.5), 4.0) == HERE
-    for doubts in (True, False):
-        assert adapted(HERE, _look(4, 4.0, doubts=doubts), 4.0) != HERE
+def test_a_little_surer_is_not_enough_to_leave_the_known_scale() -> None:
+    assert at_surest_scale(HERE, _look(lambda factor: 1 - 0.06 * (factor > 1)))[0] == HERE
+    assert at_surest_scale(HERE, _look(lambda factor: 1 - 0.08 * (factor > 1)))[0].working_size == (283, 283)
+    slower = _look(lambda factor: 1 - 0.1 * (factor > 1) - 0.02 * (factor > 1.5))
+    assert at_surest_scale(HERE, slower)[0].working_size == (283, 283)
 
 
-def test_it_stops_at_bounds_and_without_vessels() -> None:
-    assert adapted(HERE, _look(1.2, 9.0, draws=lambda _: 2.0, doubts=False), 9.0).working_size == (500, 500)
-    assert adapted(HERE, _look(40, 2.0, draws=lambda _: 9.0, doubts=False), 2.0).working_size == (80, 80)
-    assert adapted(HERE, lambda placement: np.zeros((1, *placement.working_size), np.float32), 4.0) == HERE
+def test_where_nothing_is_found_the_scale_stays() -> None:
+    look = _look(lambda factor: 1 / factor, drawn_px=49)
+    placement, found = at_surest_scale(HERE, look)
+    assert (placement, found.shape) == (HERE, (1, 200, 200))
+    assert len(look.seen) == 1  # type: ignore[attr-defined]
 
 
-def test_many_classes_have_no_width() -> None:
-    with pytest.raises(UsageError, match="a drawn width has no meaning for 3 classes"):
-        Predictor(lambda x: x, classes=default_classes(3), preprocessing=Preprocessing(drawn_width_px=3.0))
+def test_doubt_counts_inside_the_field_of_view() -> None:
+    small = np.zeros((100, 100), np.bool_)
+    small[:50] = True
+    place = replace(HERE, area=FieldOfView((400, 400), small, 4))
+    chances = np.zeros((1, 200, 200), np.float32)
+    chances[0, 10, :100], chances[0, 20, :30], chances[0, 150] = 0.5, 0.21, 0.3
+    chances[0, 30, :30], chances[0, 40, :70] = 0.19, 0.81
+    assert doubt(chances, place) == pytest.approx(130 / 170)
+    assert doubt(chances, HERE) == pytest.approx(330 / 170)
+    assert doubt(np.zeros_like(chances), HERE) == np.inf
 
 
-@pytest.mark.parametrize("width", [0, -1, True, float("nan"), float("inf"), "4"])
-def test_a_width_that_is_none_is_refused(width: object) -> None:
-    with pytest.raises(UsageError, match=r"drawn_width_px is .*; write a width in pixels"):
-        Preprocessing(drawn_width_px=width)  # type: ignore[arg-type]
+def test_many_classes_have_no_scale_to_find() -> None:
+    with pytest.raises(UsageError, match="a found scale has no meaning for 3 classes"):
+        Predictor(lambda x: x, classes=default_classes(3), preprocessing=Preprocessing(find_scale=True))
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_a_scale_is_found_or_not(value: object) -> None:
+    with pytest.raises(UsageError, match=r"find_scale is .*; write true or false"):
+        Preprocessing(find_scale=value)  # type: ignore[arg-type]
 
 
 def _photograph(width: float, side: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -154,34 +165,3 @@ def test_an_empty_reference_leaves_the_usual_scale(records: list[Record], tmp_pa
     assert typical_diameter([*records, empty], IDS, 3.0) == typical_diameter(records, IDS, 3.0)
     with pytest.raises(DataError, match="no training mask shows anything to measure"):
         typical_diameter([empty], IDS, 3.0)
-
-
-def test_a_new_image_is_seen_at_the_scale_of_those_that_were_learnt(records: list[Record]) -> None:
-    """The network is good at one width alone: it finds dark lines that are about three pixels wide."""
-
-    def dark(images: np.ndarray) -> np.ndarray:
-        return np.where(images[:, :1] < 0, 9.0, -9.0).astype(np.float32)
-
-    place = Preprocessing(
-        field_of_view_diameter_px=typical_diameter(records[:2], IDS, 3.0), crop="field_of_view", multiple=4
-    )
-    predictor = Predictor(dark, classes=default_classes(2), preprocessing=place)
-    known = known_width(predictor, records[:2], IDS, 3.0)
-    assert known == pytest.approx(3.0, rel=0.25)
-    seen: list[int] = []
-
-    def watched(images: np.ndarray) -> np.ndarray:
-        seen.append(images.shape[2])
-        return dark(images)
-
-    predictor = Predictor(
-        watched,
-        classes=default_classes(2),
-        preprocessing=Preprocessing.from_json(place.to_json() | {"drawn_width_px": known}),
-    )
-    predictor(records[0].image)
-    predictor(records[2].image)
-    alike, other = seen[:2], seen[2:]
-    assert len(set(alike)) == 1  # a look, and the prediction
-    assert other[0] == alike[0]
-    assert other[-1] == pytest.approx(alike[0] / 2, rel=0.4)

@@ -17,7 +17,7 @@ from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
-from ocuseg.prediction.adapting import adapted, sight
+from ocuseg.prediction.adapting import at_surest_scale
 from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
@@ -65,8 +65,11 @@ class Predictor:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
         if threshold is not None and len(classes) != 2:
             raise UsageError(f"a threshold has no meaning for {len(classes)} classes; leave it out")
-        for what, value in (("smallest piece", smallest_piece_px), ("drawn width", preprocessing.drawn_width_px)):
-            if value is not None and len(classes) != 2:
+        for what, wanted in (
+            ("smallest piece", smallest_piece_px is not None),
+            ("found scale", preprocessing.find_scale),
+        ):
+            if wanted and len(classes) != 2:
                 raise UsageError(f"a {what} has no meaning for {len(classes)} classes; leave it out")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UsageError(f"the threshold {threshold} is no probability; give one from 0 to 1")
@@ -105,31 +108,37 @@ class Predictor:
 
         A result depends on its batch no more than by the rounding of the network's sums.
         """
-        return self._placed_probabilities(images, [self._place(_checked(image)) for image in images])
+        return [probabilities for _, probabilities in self._native([_checked(image) for image in images])]
 
-    def _place(self, image: NDArray[np.uint8]) -> Placement:
-        placement = place(image, self.preprocessing)
-        return self.adapt(placement, lambda plain, wanted: plain.working_probabilities([image], [wanted])[0])
+    def _native(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[Placement, NDArray[np.float32]]]:
+        """Where each image was seen, and its probabilities (C, H, W) at its own size."""
+        placements = [place(image, self.preprocessing) for image in images]
+        if not self.preprocessing.find_scale:
+            return list(zip(placements, self._placed_probabilities(images, placements), strict=True))
+        return [self._found(image, placement) for image, placement in zip(images, placements, strict=True)]
 
-    def adapt(self, placement: Placement, see: Callable[[Predictor, Placement], NDArray[np.float32]]) -> Placement:
-        """Return the placement at the scale that the image asks for, where the preprocessing has a width for that.
+    def _found(self, image: NDArray[np.uint8], placement: Placement) -> tuple[Placement, NDArray[np.float32]]:
+        placement, found = self.adapt(
+            placement, lambda plain, wanted: plain.working_probabilities([image], [wanted])[0]
+        )
+        if found is None:
+            found = self.working_probabilities([image], [placement])[0]
+        return placement, placement.undo(self.without_small_pieces(found))
+
+    def adapt(
+        self, placement: Placement, see: Callable[[Predictor, Placement], NDArray[np.float32]]
+    ) -> tuple[Placement, NDArray[np.float32] | None]:
+        """Return the placement at the scale that the image asks for, and its probabilities if they are known by then.
 
         `see` gives the probabilities (1, h, w) by the predictor that it gets, which averages no flips, at the working
         size of the placement that it gets.
         """
-        known, plain = self.preprocessing.drawn_width_px, self._without_flips()
-        return placement if known is None else adapted(placement, lambda wanted: see(plain, wanted), known)
-
-    def drawn_width(self, image: NDArray[np.uint8], preprocessing: Preprocessing) -> float | None:
-        """Return the mean width of the vessels, in pixels, that the network draws in an image prepared in this way."""
-        plain = self._without_flips()
-        placement = place(_checked(image), preprocessing)
-        return sight(placement, lambda wanted: plain.working_probabilities([image], [wanted])[0]).width_px
-
-    def _without_flips(self) -> Predictor:
+        if not self.preprocessing.find_scale:
+            return placement, None
         plain = copy.copy(self)
         plain.flips = False
-        return plain
+        surest, found = at_surest_scale(placement, lambda wanted: see(plain, wanted))
+        return surest, None if self.flips else found
 
     def _placed_probabilities(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
@@ -146,8 +155,6 @@ class Predictor:
     def _results(self, items: Sequence[ImageLike]) -> list[Result]:
         images = [_checked(item) if isinstance(item, np.ndarray) else read_image(Path(item)) for item in items]
         names = ["image" if isinstance(item, np.ndarray) else stem_of(Path(item)) for item in items]
-        placements = [self._place(image) for image in images]
-        found = self._placed_probabilities(images, placements)
         return [
             Result(
                 decide(probabilities, self.threshold),
@@ -160,7 +167,7 @@ class Predictor:
                 made_for=self.made_for,
                 area=placement.area,
             )
-            for name, image, placement, probabilities in zip(names, images, placements, found, strict=True)
+            for name, image, (placement, probabilities) in zip(names, images, self._native(images), strict=True)
         ]
 
     def _same_sized(

@@ -17,7 +17,7 @@ from ocuseg.prediction import Predictor
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
 
-__all__ = ["calibrate", "torch_predictor"]
+__all__ = ["calibrate"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -30,7 +30,7 @@ def calibrate(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> dict
     training images would not see it. Nothing happens where the records do not show both classes.
     """
     network = fitted.network.eval().cpu()
-    levels = pooled_levels(torch_predictor(fitted, recipe), records, fitted.encoding)
+    levels = pooled_levels(_torch_predictor(fitted, recipe), records, fitted.encoding)
     scale, shift = fit_scaling(levels)
     network.scale_logits(scale, shift)
     error = float(calibration_error(levels))
@@ -38,7 +38,7 @@ def calibrate(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> dict
     return {"scale": round(scale, 6), "shift": round(shift, 6), "chosen_on": "val", "error_before": round(error, 6)}
 
 
-def torch_predictor(fitted: Fitted, recipe: Recipe) -> Predictor:
+def _torch_predictor(fitted: Fitted, recipe: Recipe) -> Predictor:
     """Return the predictor of a network that is not exported yet, on the CPU, as the recipe has it predict."""
     network = fitted.network.eval().cpu()
 

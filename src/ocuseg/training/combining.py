@@ -113,14 +113,10 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
 
 def _scale_of(members: Sequence[Bundle]) -> Preprocessing:
     """Return the preprocessing of the first member with the mean scale of all, where it was measured for each."""
-    first, *others = (member.preprocessing for member in members)
-    drawn = [each.drawn_width_px for each in (first, *others) if each.drawn_width_px is not None]
-    diameters = [each.field_of_view_diameter_px for each in (first, *others) if each.field_of_view_diameter_px]
-    return replace(
-        first,
-        drawn_width_px=sum(drawn) / len(drawn) if drawn else None,
-        field_of_view_diameter_px=round(sum(diameters) / len(diameters)) if diameters else None,
-    )
+    all_of_them = [member.preprocessing for member in members]
+    diameters = [each.field_of_view_diameter_px for each in all_of_them if each.field_of_view_diameter_px is not None]
+    mean = round(sum(diameters) / len(diameters)) if diameters else None
+    return replace(all_of_them[0], field_of_view_diameter_px=mean)
 
 
 def _facts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.prediction import open_predictor
 from ocuseg.suitability import learn_ranges
-from ocuseg.training.calibration import calibrate, torch_predictor
+from ocuseg.training.calibration import calibrate
 from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.start import Origin
-from ocuseg.training.widths import known_width
 
 __all__ = ["LICENCE", "Completed", "common_facts", "complete_run", "headline"]
 
@@ -58,11 +57,9 @@ def complete_run(
     """
     records = checked.index.of_split("val")
     shown = _evenly((*checked.index.of_split("train"), *records), _SHOWN)
-    fitted = _with_known_width(fitted, recipe, shown)
     facts = _training_facts(recipe, checked, fitted, origin, processes)
     if recipe.calibrate and len(fitted.classes) == 2:
         facts["calibration"] = calibrate(fitted, recipe, records)
-        fitted = _with_known_width(fitted, recipe, shown)  # vessels are drawn at a probability of one half
     info = BundleInfo(
         name=recipe.name,
         network=fitted.network_settings,
@@ -119,14 +116,6 @@ def common_facts(
         **({"processes": processes} if processes > 1 else {}),
         "image_hashes": sorted(digests.union(() if origin is None else origin.image_hashes)),
     }
-
-
-def _with_known_width(fitted: Fitted, recipe: Recipe, records: Sequence[Record]) -> Fitted:
-    width_px = recipe.preprocessing.vessel_width_px
-    if width_px is None:
-        return fitted
-    drawn_px = known_width(torch_predictor(fitted, recipe), records, fitted.encoding, width_px)
-    return replace(fitted, preprocessing=replace(fitted.preprocessing, drawn_width_px=drawn_px))
 
 
 def _training_facts(

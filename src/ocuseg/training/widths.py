@@ -19,10 +19,9 @@ from ocuseg.images import read_image, read_mask
 from ocuseg.index import Record
 from ocuseg.machine import usable_cores
 from ocuseg.metrics import mean_width
-from ocuseg.prediction import Predictor
 from ocuseg.training.settings import PreprocessingSettings
 
-__all__ = ["at_width", "known_width", "typical_diameter", "usual_preprocessing"]
+__all__ = ["at_width", "typical_diameter", "usual_preprocessing"]
 
 _log = logging.getLogger("ocuseg")
 
@@ -34,12 +33,13 @@ def usual_preprocessing(
 ) -> Preprocessing:
     """Return the preprocessing of a recipe for most images, its scale measured on the training images if need be.
 
-    Mean and standard deviation are left to whoever has the pixels. Raises DataError as `typical_diameter` does.
+    Where it is, prediction finds the scale of each image. Mean and deviation are left to whoever has the pixels. Raises
+    DataError as `typical_diameter` does.
     """
     wanted = settings.model_dump(exclude={"mean", "std", "vessel_width_px"})
     if settings.vessel_width_px is not None:
         diameter = typical_diameter(records, encoding, settings.vessel_width_px, threads=usable_cores())
-        wanted["field_of_view_diameter_px"] = diameter
+        wanted |= {"field_of_view_diameter_px": diameter, "find_scale": True}
         _log.info("vessels are %g px wide where the field of view is %d", settings.vessel_width_px, diameter)
     return Preprocessing(**wanted, multiple=multiple)
 
@@ -74,21 +74,6 @@ def at_width(
     if wanted is None or usual is None:
         return preprocessing
     return replace(preprocessing, field_of_view_diameter_px=round(min(max(wanted, _LEAST * usual), _MOST * usual)))
-
-
-def known_width(
-    predictor: Predictor, records: Sequence[Record], encoding: MaskEncoding, width_px: float
-) -> float | None:
-    """Return how wide a network draws vessels, in pixels, in images at the scale of their references: the median.
-
-    By this a new image is measured, of which nobody knows a reference. None where nothing is drawn in any.
-    """
-    found = []
-    for record in records:
-        image, mask = _read(record, encoding)
-        width = predictor.drawn_width(image, at_width(predictor.preprocessing, image, mask, width_px))
-        found += [] if width is None else [width]
-    return round(median(found), 3) if found else None
 
 
 def _read(record: Record, encoding: MaskEncoding) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
