@@ -171,6 +171,7 @@ def ship(
         update={
             "name": name,
             "classes": description["classes"],
+            "threshold": description.get("threshold", bundle.info.threshold),
             "licence": " ".join(description["licence"].split()),
             "trained_on": facts,
             "files": {},
