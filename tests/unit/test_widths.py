@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ocuseg.classes import default_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, UsageError
 from ocuseg.field_of_view import FieldOfView
@@ -18,7 +17,6 @@ from ocuseg.geometry import Placement, Preprocessing
 from ocuseg.images import write_image
 from ocuseg.index import Record
 from ocuseg.metrics import mean_width
-from ocuseg.prediction import Predictor
 from ocuseg.prediction.adapting import at_surest_scale, doubt
 from ocuseg.training.samples import load_samples
 from ocuseg.training.widths import at_width, typical_diameter
@@ -112,9 +110,12 @@ def test_doubt_counts_inside_the_field_of_view() -> None:
     assert doubt(np.zeros_like(chances), HERE) == np.inf
 
 
-def test_many_classes_have_no_scale_to_find() -> None:
-    with pytest.raises(UsageError, match="a found scale has no meaning for 3 classes"):
-        Predictor(lambda x: x, classes=default_classes(3), preprocessing=Preprocessing(find_scale=True))
+def test_of_many_classes_any_but_the_background_counts() -> None:
+    chances = np.zeros((3, 200, 200), np.float32)
+    chances[0] = 1
+    chances[:, 10, :100] = [[0.3], [0.3], [0.4]]
+    chances[:, 20, :100] = [[0.1], [0.45], [0.45]]
+    assert doubt(chances, HERE) == pytest.approx(100 / 200)
 
 
 @pytest.mark.parametrize("value", [1, None, "yes"])
@@ -160,6 +161,7 @@ def test_an_empty_reference_leaves_the_usual_scale(records: list[Record], tmp_pa
     place = Preprocessing(field_of_view_diameter_px=200)
     assert at_width(place, image, np.zeros_like(mask), 3.0) == place
     assert at_width(place, image, mask // 255, None) == place
+    assert at_width(place, image, mask, 3.0, ignore_index=255) == place
     assert at_width(place, image, mask // 255, 99.0).field_of_view_diameter_px == 500
     empty = Record("none", records[0].image, write_image(tmp_path / "empty.png", np.zeros_like(mask)))
     assert typical_diameter([*records, empty], IDS, 3.0) == typical_diameter(records, IDS, 3.0)

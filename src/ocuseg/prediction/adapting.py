@@ -14,7 +14,7 @@ from ocuseg.geometry import Placement
 __all__ = ["at_surest_scale", "doubt"]
 
 Look = Callable[[Placement], NDArray[np.float32]]
-"""Gives the probabilities (1, h, w) of an image at the working size of a placement."""
+"""Gives the probabilities (C, h, w) of an image at the working size of a placement."""
 
 _STEP = math.sqrt(2)
 _MOST_STEPS = 3
@@ -53,11 +53,13 @@ def at_surest_scale(placement: Placement, look: Look) -> tuple[Placement, NDArra
 def doubt(probabilities: NDArray[np.float32], placement: Placement) -> float:
     """Return how many pixels of the field of view have a probability between .2 and .8, for each of one half or more.
 
-    `probabilities` (1, h, w) are those at the working size of `placement`. Infinite with fewer than 50 of the latter.
+    `probabilities` (C, h, w) are those at the working size of `placement`; what counts is that of any class but the
+    background. Infinite with fewer than 50 of the latter.
     """
+    chances = probabilities[0] if len(probabilities) == 1 else 1 - probabilities[0]
     inside = np.True_ if placement.area is None else placement.area.sampled(placement.box, placement.working_size)
-    found = np.count_nonzero((probabilities[0] >= 0.5) & inside)
-    unsure = np.count_nonzero((probabilities[0] > _UNSURE[0]) & (probabilities[0] < _UNSURE[1]) & inside)
+    found = np.count_nonzero((chances >= 0.5) & inside)
+    unsure = np.count_nonzero((chances > _UNSURE[0]) & (chances < _UNSURE[1]) & inside)
     return unsure / found if found >= _LEAST_PX else math.inf
 
 

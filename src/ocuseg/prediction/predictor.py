@@ -65,12 +65,8 @@ class Predictor:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
         if threshold is not None and len(classes) != 2:
             raise UsageError(f"a threshold has no meaning for {len(classes)} classes; leave it out")
-        for what, wanted in (
-            ("smallest piece", smallest_piece_px is not None),
-            ("found scale", preprocessing.find_scale),
-        ):
-            if wanted and len(classes) != 2:
-                raise UsageError(f"a {what} has no meaning for {len(classes)} classes; leave it out")
+        if smallest_piece_px is not None and len(classes) != 2:
+            raise UsageError(f"a smallest piece has no meaning for {len(classes)} classes; leave it out")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UsageError(f"the threshold {threshold} is no probability; give one from 0 to 1")
         self.network = network
@@ -130,7 +126,7 @@ class Predictor:
     ) -> tuple[Placement, NDArray[np.float32] | None]:
         """Return the placement at the scale that the image asks for, and its probabilities if they are known by then.
 
-        `see` gives the probabilities (1, h, w) by the predictor that it gets, which averages no flips, at the working
+        `see` gives the probabilities (C, h, w) by the predictor that it gets, which averages no flips, at the working
         size of the placement that it gets.
         """
         if not self.preprocessing.find_scale:

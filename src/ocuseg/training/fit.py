@@ -95,7 +95,9 @@ def fit(
     network, settings = prepared.network, prepared.network_settings
     _log.info("precision %s on %s: %s", precision.name, precision.device, precision.reason)
     records = {split: checked.index.of_split(split) for split in ("train", "val")}
-    preprocessing = usual_preprocessing(recipe.preprocessing, int(network.multiple), records["train"], encoding)
+    preprocessing = usual_preprocessing(
+        recipe.preprocessing, int(network.multiple), records["train"], encoding, classes.ignore_index
+    )
     with team.in_turn(cache is not None), progress_bar("reading") if bar else nullcontext() as progress:
         samples = load_samples(
             [*records["train"], *records["val"]],

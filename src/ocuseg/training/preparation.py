@@ -73,12 +73,10 @@ def prepare(
             f"{checked.index.root}: no mask of val shows {classes.items[1].name}, to choose the threshold on; "
             "move images that do into val, whole groups at a time"
         )
-    if recipe.preprocessing.vessel_width_px is not None and len(classes) != 2:
-        raise UsageError(
-            f"'preprocessing.vessel_width_px' is the width of one class, but there are {len(classes) - 1}; leave it out"
-        )
     if recipe.prediction.smallest_piece_px is not None and len(classes) != 2:
-        raise UsageError("'prediction.smallest_piece_px' is for one class and the background; leave it out")
+        raise UsageError(
+            "'prediction.smallest_piece_px' is for one class and the background; set prediction.smallest_piece_px=null"
+        )
     precision = choose_precision(recipe.precision, device)
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
     loss = _loss(recipe, classes, checked.class_pixels["train"])

@@ -128,7 +128,7 @@ def _decoded(
         counted = read_field_of_view(record.field_of_view)
     if ignore_index is not None:
         counted = counted & (mask != ignore_index)
-    placement = place(image, at_width(preprocessing, image, mask, vessel_width_px))
+    placement = place(image, at_width(preprocessing, image, mask, vessel_width_px, ignore_index))
     target = placement.apply_mask(mask)
     inside = placement.apply_mask(counted.astype(np.uint8)) > 0
     pixels = np.require(placement.apply_image(image), requirements=["C", "W"])  # a decoder's own are for reading alone
