@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ from ocuseg.training.events import TensorBoardEvents
 from ocuseg.training.loading import data_loaders
 from ocuseg.training.memory import kept_memory
 from ocuseg.training.module import SegmentationModule
+from ocuseg.training.normalising import normalised
 from ocuseg.training.preparation import Prepared
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.run import require_same_recipe
-from ocuseg.training.samples import Sample, load_samples
+from ocuseg.training.samples import load_samples
 from ocuseg.training.team import ALONE, Team
 from ocuseg.training.widths import usual_preprocessing
 
@@ -110,7 +111,7 @@ def fit(
             progress=progress,
         )
     train, val = samples[: len(records["train"])], samples[len(records["train"]) :]
-    preprocessing = _normalised(preprocessing, recipe, train)
+    preprocessing = normalised(preprocessing, recipe.preprocessing, train)
 
     batches = TrainingBatches(
         train,
@@ -260,23 +261,6 @@ def _is_over(last: Path, recipe: Recipe) -> bool:
             "%s: was ended after epoch %d of %d; to train on, start a new run --from it", run, epoch, recipe.epochs
         )
     return ended
-
-
-def _normalised(preprocessing: Preprocessing, recipe: Recipe, train: Sequence[Sample]) -> Preprocessing:
-    """Return the preprocessing with the mean and standard deviation of the counted training pixels."""
-    wanted = recipe.preprocessing
-    if not isinstance(wanted.mean, str) and not isinstance(wanted.std, str):
-        return replace(preprocessing, mean=wanted.mean, std=wanted.std)
-    total, squares, count = np.zeros(3), np.zeros(3), 0
-    for sample in train:
-        pixels = sample.image[sample.counted].astype(np.float64) / 255
-        total += pixels.sum(0)
-        squares += (pixels**2).sum(0)
-        count += len(pixels)
-    mean = total / max(1, count)
-    std = np.sqrt(np.maximum(squares / max(1, count) - mean**2, 1e-4))
-    (red, green, blue), spread = mean.round(4).tolist(), std.round(4).tolist()
-    return replace(preprocessing, mean=(red, green, blue), std=(spread[0], spread[1], spread[2]))
 
 
 def _margin(recipe: Recipe) -> float:
