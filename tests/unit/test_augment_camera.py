@@ -9,7 +9,8 @@ from torch import Tensor
 from ocuseg.errors import RecipeError
 from ocuseg.phantom import draw_fundus
 from ocuseg.training.augment import Augmentation
-from ocuseg.training.settings import AugmentationSettings, load_recipe
+from ocuseg.training.recipe import load_recipe
+from ocuseg.training.settings import AugmentationSettings
 
 OFF: dict[str, Any] = {
     **dict.fromkeys(("flip_horizontal", "flip_vertical", "rotation_degrees", "shift", "elastic"), 0.0),
