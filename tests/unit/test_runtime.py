@@ -187,6 +187,7 @@ def test_where_the_faster_one_cannot_be_opened_onnxruntime_computes(bright_red, 
     [
         ({"size": [64, 96]}, 3, 3 * 4 * 64 * 96),
         ({"field_of_view_diameter_px": 100}, 1, 4 * 100 * 100),
+        ({"field_of_view_diameter_px": 100, "find_scale": True}, 1, None),  # nobody knows at how many scales
         ({}, 1, None),  # its own size, which is not known yet
         ({"size": [64, 96]}, None, None),
     ],

@@ -285,7 +285,9 @@ def open_predictor(
 
 
 def _work_px(preprocessing: Preprocessing, images: int, average_flips: bool) -> int | None:
-    """Pixels that `images` send through the network; None where that depends on their own sizes."""
+    """Pixels that `images` send through the network; None where that depends on the images."""
+    if preprocessing.find_scale:
+        return None
     diameter = preprocessing.field_of_view_diameter_px
     size = preprocessing.size or (None if diameter is None else (diameter, diameter))
     return None if size is None else images * size[0] * size[1] * (len(flips) if average_flips else 1)
