@@ -50,8 +50,8 @@ class Preprocessing:
     the pixels stay as they are. `even_light` evens the light out: the share of the box over which the mean and spread
     of each colour are taken (see `ocuseg.lighting`). `channel` `green` puts green in the place of red and blue. `mean`
     and `std` are per colour on the 0 to 1 scale. The network's input is padded to a multiple of `multiple` pixels.
-    With `find_scale` an image is predicted at the scale, near to that one, at which the network is surest (see
-    `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be meant.
+    With `find_scale` an image is predicted at the scale, near to `field_of_view_diameter_px`, at which the network is
+    surest (see `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be meant.
     """
 
     crop: Crop = "none"
@@ -79,6 +79,8 @@ class Preprocessing:
             raise UsageError(f"preprocessing: even_light is {self.even_light!r}; write a share above 0, up to 1")
         if not isinstance(self.find_scale, bool):
             raise UsageError(f"preprocessing: find_scale is {self.find_scale!r}; write true or false")
+        if self.find_scale and self.field_of_view_diameter_px is None:
+            raise UsageError("preprocessing: find_scale needs a scale to start from; give field_of_view_diameter_px")
         if self.channel not in ("all", "green"):
             raise UsageError(f"preprocessing: channel is {self.channel!r}; write 'all' or 'green'")
         if not _is_count(self.multiple):

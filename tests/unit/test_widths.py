@@ -124,6 +124,11 @@ def test_a_scale_is_found_or_not(value: object) -> None:
         Preprocessing(find_scale=value)  # type: ignore[arg-type]
 
 
+def test_a_scale_to_find_needs_one_to_start_from() -> None:
+    with pytest.raises(UsageError, match="find_scale needs a scale to start from; give field_of_view_diameter_px"):
+        Preprocessing(find_scale=True, size=(32, 32))
+
+
 def _photograph(width: float, side: int = 400) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     lit = np.hypot(y, x) < 0.47 * side
