@@ -371,6 +371,39 @@ def test_the_attribute_of_via_is_asked_for_where_it_is_not_plain(source: Path) -
     assert run(source, attribute="finding").classes.names == ("background", "drusen")
 
 
+@pytest.mark.parametrize("ticked", [{"iris": True, "pupil": True, "lens": False}, {"iris": False, "pupil": True}])
+def test_the_further_boxes_that_were_ticked_in_via_are_a_loss(source: Path, ticked: dict[str, bool]) -> None:
+    picture(source / "eye.png")
+    shape = {"name": "circle", "cx": 10, "cy": 10, "r": 4}
+    regions = [{"shape_attributes": shape, "region_attributes": {"kind": ticked}}]
+    (source / "e.json").write_text(json.dumps({"k": {"filename": "eye.png", "regions": regions}}))
+    imported = run(source)
+    on = [label for label, box in ticked.items() if box]
+    assert imported.classes.names == ("background", on[0])
+    assert list(codes(imported)) == ["label-second"] * (len(on) - 1)
+    assert all("'pupil' of a shape that is 'iris'" in said for said in codes(imported).values())
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one result", "a result for the labels"])
+def test_the_further_labels_of_a_shape_in_label_studio_are_a_loss(source: Path, apart: bool) -> None:
+    picture(source / "eye.png")
+    value = {"points": [[0, 0], [50, 0], [50, 50], [0, 50]]}
+    labels = ["iris", "pupil"]
+    common = {"id": "x", "original_width": 30, "original_height": 20, "image_rotation": 0}
+    results = [common | {"type": "polygonlabels", "value": value | {"polygonlabels": labels}}]
+    if apart:
+        results = [
+            common | {"type": "polygon", "value": value},
+            common | {"type": "labels", "value": value | {"labels": labels}},
+        ]
+    (source / "e.json").write_text(json.dumps([{"data": {"image": "eye.png"}, "annotations": [{"result": results}]}]))
+    imported = run(source)
+    assert imported.classes.names == ("background", "iris")
+    assert mask_of(imported.folder).sum() == 150
+    assert list(codes(imported)) == ["label-second"]
+    assert "'pupil' of a shape that is 'iris'" in codes(imported)["label-second"]
+
+
 @pytest.mark.parametrize(
     "head", ['<!DOCTYPE a [<!ENTITY x "y">]>', '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>']
 )

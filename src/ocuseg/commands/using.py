@@ -14,6 +14,8 @@ from ocuseg.commands.opening import Progress, check_data, index_data, open_bundl
 from ocuseg.errors import CheckError, DataError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
     from ocuseg.classes import Classes
@@ -183,13 +185,15 @@ def predict_each(
     progress: Progress | None = None,
 ) -> Iterator[FileOutcome]:
     """Return an iterator over the outcomes of `predict`, which does the work as it goes and holds none of them."""
-    from ocuseg.formats.outputs import masks_also_as, require_formats
     from ocuseg.index import find_images
     from ocuseg.prediction import open_predictor
     from ocuseg.prediction.plans import without_masks
     from ocuseg.prediction.results import predict_files
 
-    require_formats(formats)
+    if formats:
+        from ocuseg.formats.outputs import require_formats
+
+        require_formats(formats)
     given = [images] if isinstance(images, str | Path) else images
     for remote in (one for one in given if "://" in str(one)):
         raise UsageError(f"{remote}: is not on this machine; add --engine ray, or use predict_collection")
@@ -202,11 +206,20 @@ def predict_each(
     outcomes = predict_files(
         predictor, paths, out, probabilities=probabilities, overlay=overlay, model=bundle.digest, again=again
     )
-    with contextlib.closing(outcomes), masks_also_as(formats, Path(out), bundle.classes) as put:
+    with contextlib.closing(outcomes), _other_formats(formats, Path(out), bundle.classes) as put:
         for count, outcome in enumerate(outcomes, start=1):
-            yield _also_as(outcome, put) if formats and outcome.error is None else outcome
+            yield _also_as(outcome, put) if put is not None and outcome.error is None else outcome
             if progress is not None:
                 progress(count, len(paths))
+
+
+def _other_formats(names: Sequence[str], out: Path, classes: Classes) -> AbstractContextManager[Put | None]:
+    """Return what writes masks in the named formats, which are imported only then: it takes a tenth of a second."""
+    if not names:
+        return contextlib.nullcontext()
+    from ocuseg.formats.outputs import masks_also_as
+
+    return masks_also_as(names, out, classes)
 
 
 def _also_as(outcome: FileOutcome, put: Put) -> FileOutcome:

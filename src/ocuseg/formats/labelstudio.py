@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,7 +13,7 @@ import numpy as np
 from ocuseg.formats.finding import Images
 from ocuseg.formats.losses import LeftOutError, Losses
 from ocuseg.formats.reading import contents, words_of
-from ocuseg.formats.regions import pack, rectangle
+from ocuseg.formats.regions import Region, pack, rectangle
 from ocuseg.formats.runs import unpack_words
 from ocuseg.formats.source import Page, Shape, collect, ellipse, outline
 from ocuseg.images import MAX_PIXELS
@@ -59,11 +59,9 @@ def _page(name: str, task: dict[str, Any], images: Images, folder: Path, losses:
         losses.say("annotation-second", name, "a further annotation of the same image")
     found = _find(name, images, folder)
     results = [item for item in chosen["result"] if isinstance(item.get("value"), dict)]
-    labels: dict[Any, str] = {}
+    labels: dict[Any, list[str]] = {}
     for item in results:  # with separate <Brush> and <Labels> the label of a shape is a result of its own
-        named = _label(item["value"])
-        if named is not None:
-            labels.setdefault(item.get("id"), named)
+        labels.setdefault(item.get("id"), []).extend(_labels(item["value"]))
     shown = [item for item in results if set(item["value"]) & {"points", "rle", "x"} and item.get("type") != "labels"]
     sized = next((item for item in shown if "original_width" in item), None)
     size = None if sized is None else (int(sized["original_height"]), int(sized["original_width"]))
@@ -93,33 +91,36 @@ def _find(name: str, images: Images, folder: Path) -> Path:
         return images.find(plain, folder)
 
 
-def _label(value: dict[str, Any]) -> str | None:
-    named: Iterator[Any] = (entry for key, entry in value.items() if key.endswith("labels") and isinstance(entry, list))
-    return next((words_of(one) for one, *_ in filter(None, named) if isinstance(one, str) and one.strip()), None)
+def _labels(value: dict[str, Any]) -> list[str]:
+    named = (entry for key, entry in value.items() if key.endswith("labels") and isinstance(entry, list))
+    return [words_of(one) for one in itertools.chain(*named) if isinstance(one, str) and one.strip()]
 
 
-def _shape(item: dict[str, Any], labels: dict[Any, str]) -> Shape:
-    value = item["value"]
-    label = _label(value) or labels.get(item.get("id"))
-    if label is None:
-        raise LeftOutError("label-missing", "a shape without a label")
+def _shape(item: dict[str, Any], labels: dict[Any, list[str]]) -> Shape:
+    label, *further = dict.fromkeys([*_labels(item["value"]), *labels.get(item.get("id"), [])]) or [words_of(None)]
     if item.get("image_rotation"):
         raise LeftOutError("shape-turned", f"a shape of {label!r} turned by {item['image_rotation']} degrees")
+    region, remark = _region(item, label)
+    return Shape(label, region, remark=remark, further=tuple(further))
+
+
+def _region(item: dict[str, Any], label: str) -> tuple[Region, str | None]:
+    value = item["value"]
     height, width = int(item["original_height"]), int(item["original_width"])
     across, down = width / 100, height / 100
     if "rle" in value:
         if not 0 < height * width <= MAX_PIXELS:
             raise ValueError(f"a brush of {height} x {width} pixels")
         words = np.frombuffer(unpack_words(value["rle"], 4 * height * width), np.uint8)
-        return Shape(label, pack(words[3::4].reshape(height, width) >= _OPAQUE))
+        return pack(words[3::4].reshape(height, width) >= _OPAQUE), None
     if "points" in value:
-        return Shape(label, outline(label, [[[(x * across, y * down) for x, y in value["points"]]]]))
+        return outline(label, [[[(x * across, y * down) for x, y in value["points"]]]]), None
     if "radiusX" in value:
         centre, radii = (value["x"] * across, value["y"] * down), (value["radiusX"] * across, value["radiusY"] * down)
-        return Shape(label, ellipse(label, centre, radii, np.radians(value.get("rotation") or 0)))
+        return ellipse(label, centre, radii, np.radians(value.get("rotation") or 0)), None
     if value.get("width") and value.get("height") and str(item.get("type", "")).startswith("rectangle"):
         left, top = value["x"] * across, value["y"] * down
         right, bottom = left + value["width"] * across, top + value["height"] * down
         box = rectangle(left, top, right, bottom, float(value.get("rotation") or 0), pivot=(left, top))
-        return Shape(label, box, remark="box-filled")
+        return box, "box-filled"
     raise LeftOutError("shape-without-area", f"a {item.get('type')} of {label!r}")

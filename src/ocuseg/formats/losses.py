@@ -22,6 +22,7 @@ CODES: dict[str, tuple[Level, str, str]] = {
     "image-twice": ("error", "one entry for each image", "keep one of the entries"),
     "image-unreadable": ("error", "an image", "copy or export it again"),
     "label-missing": ("error", "a label for each shape", "label it in the tool, and export again"),
+    "label-second": ("error", "one label for each shape", "draw a shape for each, or accept that with --allow-loss"),
     "label-unknown": ("error", "labels of the class table", "add it to the table, or accept that with --allow-loss"),
     "mask-unreadable": ("error", "a mask", "copy or export it again"),
     "mask-values": ("error", "values that have a label", "add the value to the source's list of labels"),

@@ -18,12 +18,16 @@ __all__ = ["Page", "Painted", "Shape", "collect", "ellipse", "outline"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One annotated region with its label; the one with the higher `z` lies on top, of equals the later."""
+    """One annotated region with its label; the one with the higher `z` lies on top, of equals the later.
+
+    `further` are other labels that its tool gave it, of which a mask can hold none.
+    """
 
     label: str
     region: Region
     z: float = 0.0
     remark: str | None = None
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,10 @@ def collect(items: Iterable[Any], read: Callable[[Any], Shape], name: str, losse
     shapes = []
     for item in items:
         try:
-            shapes.append(read(item))
+            shape = read(item)
+            shapes.append(shape)
+            for label in shape.further:
+                losses.say("label-second", name, f"{label!r} of a shape that is {shape.label!r}")
         except LeftOutError as skipped:
             losses.say(skipped.code, name, skipped.what)
         except (*UNREADABLE, OSError) as error:

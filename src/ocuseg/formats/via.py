@@ -11,7 +11,7 @@ from ocuseg.errors import DataError, UsageError
 from ocuseg.formats.finding import Images
 from ocuseg.formats.losses import LeftOutError, Losses, shown
 from ocuseg.formats.reading import files_in, read_json, words_of
-from ocuseg.formats.regions import rectangle
+from ocuseg.formats.regions import Region, rectangle
 from ocuseg.formats.source import Page, Shape, collect, ellipse, outline
 
 __all__ = ["is_content", "is_table", "read"]
@@ -118,20 +118,29 @@ def _attribute(entries: list[tuple[str, list[dict[str, Any]], Path]], asked: str
 
 def _shape(item: dict[str, Any], attribute: str) -> Shape:
     shape, value = item["shape_attributes"], item.get("region_attributes", {}).get(attribute)
-    if isinstance(value, dict):  # a checkbox
-        value = next((key for key, on in value.items() if on), None)
-    label, kind = words_of(value), shape["name"]
+    # A checkbox can hold several labels.
+    label, *further = _labels(value) if isinstance(value, dict) else [words_of(value)]
+    region, remark = _region(shape, label)
+    return Shape(label, region, remark=remark, further=tuple(further))
+
+
+def _labels(ticked: dict[str, Any]) -> list[str]:
+    return [words_of(key) for key, on in ticked.items() if on] or [words_of(None)]
+
+
+def _region(shape: dict[str, Any], label: str) -> tuple[Region, str | None]:
+    kind = shape["name"]
     if kind == "polygon":
         points = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-        return Shape(label, outline(label, [[points]]))
+        return outline(label, [[points]]), None
     if kind == "rect":
         left, top, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
         if width <= 0 or height <= 0:
             raise LeftOutError("shape-degenerate", f"a rect of {label!r} with no area")
-        return Shape(label, rectangle(left, top, left + width, top + height), remark="box-filled")
+        return rectangle(left, top, left + width, top + height), "box-filled"
     if kind == "circle":
-        return Shape(label, ellipse(label, (shape["cx"], shape["cy"]), (shape["r"], shape["r"])))
+        return ellipse(label, (shape["cx"], shape["cy"]), (shape["r"], shape["r"])), None
     if kind == "ellipse":
         radii = shape["rx"], shape["ry"]
-        return Shape(label, ellipse(label, (shape["cx"], shape["cy"]), radii, shape.get("theta", 0.0)))
+        return ellipse(label, (shape["cx"], shape["cy"]), radii, shape.get("theta", 0.0)), None
     raise LeftOutError("shape-without-area", f"a {kind} of {label!r}")
