@@ -36,8 +36,8 @@ def bright_parts(folder: Path, rows: list[dict[str, Any]] | None = None) -> Path
 
 def served_bundles(folder: Path) -> list[Path]:
     """The bundles that the tests of the service and of its page serve; to the third, every picture is a strange one."""
-    narrow = {"brightness": (-0.01, 0.0)}
-    return [dark_lines(folder / "lines"), bright_parts(folder / "parts"), dark_lines(folder / "odd", made_for=narrow)]
+    unlike = [{"brightness": 5.0}]
+    return [dark_lines(folder / "lines"), bright_parts(folder / "parts"), dark_lines(folder / "odd", made_for=unlike)]
 
 
 def convolution_as_onnx(kernel: np.ndarray, bias: np.ndarray | None = None) -> bytes:

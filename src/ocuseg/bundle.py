@@ -57,8 +57,8 @@ class BundleInfo(BaseModel):
     """The content of `bundle.json`, in plain JSON types.
 
     `schema_version` is the key `schema` on disk. `threshold` is that of the one foreground class of two, None for
-    more classes. `measures` are what is measured of each mask. `made_for` has the lowest and the highest value of each
-    feature of `ocuseg.suitability`, beyond which a picture is flagged. `precision` is that of the weights in
+    more classes. `measures` are what is measured of each mask. `made_for` has the features of `ocuseg.suitability`
+    of pictures that it was made for; one that is like none of them is flagged. `precision` is that of the weights in
     `model.onnx`; `quantisation` says what made them int8. `files` is filled in by `write_bundle`: the SHA-256 of each
     file; for `bundle.json` itself, that of its bytes with zeros in the place of this one digest.
     """
@@ -81,7 +81,7 @@ class BundleInfo(BaseModel):
     ocuseg_version: str
     encoding: dict[str, Any] | None = None
     measures: list[Literal["vessels"]] = Field(default_factory=list)
-    made_for: dict[str, tuple[float, float]] | None = None
+    made_for: list[dict[str, float]] | None = None
     precision: Literal["fp32", "int8"] = "fp32"
     quantisation: dict[str, Any] | None = None
     files: dict[str, str] = Field(default_factory=dict)

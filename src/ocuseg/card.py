@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = ["model_card"]
@@ -107,14 +107,15 @@ def _precision(quantisation: Mapping[str, Any] | None) -> str:
     )
 
 
-def _made_for(ranges: Mapping[str, Any] | None) -> str:
+def _made_for(pictures: Sequence[Mapping[str, Any]] | None) -> str:
     """A line on the rule by which images are flagged, which older bundles lack."""
-    if ranges is None:
+    if not pictures:
         return ""
+    names = dict.fromkeys(name for picture in pictures for name in picture)
     return (
-        "\n- An image is flagged as not what the model was made for where one of these lies beyond those of the "
-        f"training images, with a margin for other cameras: {', '.join(ranges)} (`made_for` in `bundle.json`). What is "
-        "not flagged may still be segmented badly."
+        f"\n- An image is flagged as not what the model was made for where it is like none of {len(pictures)} "
+        f"images that it was trained and chosen on, within a margin for other cameras, in all of: {', '.join(names)} "
+        "(`made_for` in `bundle.json`). What is not flagged may still be segmented badly."
     )
 
 

@@ -1,9 +1,9 @@
-"""What pictures a model was made for: ranges of plain features, learnt when it is made, and how others differ."""
+"""What pictures a model was made for, by plain features that are kept of them, and how others differ."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,39 +15,38 @@ from ocuseg.resampling import ReadRows, resize_rows
 __all__ = [
     "FEATURES",
     "Feature",
-    "Ranges",
+    "MadeFor",
     "count_foreground",
     "differences",
     "features",
-    "learn_ranges",
-    "merge_ranges",
+    "learn_features",
 ]
 
-Ranges = Mapping[str, tuple[float, float]]
-"""The lowest and the highest value of each feature that a picture may have."""
+MadeFor = Sequence[Mapping[str, float]]
+"""The features of pictures that a model was made for, of each of them those that are defined."""
 
 
 class Feature(NamedTuple):
-    """How far a picture may lie below and above all that were learnt from, and what it is called beyond that."""
+    """How far a picture may lie below and above one that is known, and what it is called beyond that."""
 
     margins: tuple[float, float]
     words: tuple[str, str]
 
 
 FEATURES = {
-    "brightness": Feature((0.7, 0.7), ("darker", "brighter")),
-    "red": Feature((0.5, 0.5), ("less red", "redder")),
-    "blue": Feature((1.5, 1.5), ("less blue", "bluer")),
-    "saturation": Feature((0.3, 0.3), ("paler", "more colourful")),
-    "variety": Feature((0.6, 0.6), ("more even in colour", "more varied in colour")),
-    "structure": Feature((0.5, 0.5), ("flatter", "richer in contrast")),
-    "fineness": Feature((0.5, 0.5), ("smoother", "more finely textured")),
-    "centre": Feature((0.7, 0.7), ("darker in the centre", "brighter in the centre")),
-    "foreground": Feature((0.6, 0.6), ("less found", "more found")),
+    "brightness": Feature((0.9, 0.9), ("darker", "brighter")),
+    "red": Feature((0.62, 0.62), ("less red", "redder")),
+    "blue": Feature((1.9, 1.9), ("less blue", "bluer")),
+    "saturation": Feature((0.38, 0.38), ("paler", "more colourful")),
+    "variety": Feature((0.75, 0.75), ("more even in colour", "more varied in colour")),
+    "structure": Feature((0.62, 0.62), ("flatter", "richer in contrast")),
+    "fineness": Feature((0.62, 0.62), ("smoother", "more finely textured")),
+    "centre": Feature((0.9, 0.9), ("darker in the centre", "brighter in the centre")),
+    "foreground": Feature((0.75, 0.75), ("less found", "more found")),
     # There is nothing wrong with more than was learnt from.
-    "sharpness": Feature((0.2, 1.0), ("less certain", "more certain")),
+    "sharpness": Feature((0.25, 1.0), ("less certain", "more certain")),
 }
-"""The features, the margins that other cameras need, measured on two sets of fundus photographs, and the words."""
+"""The features, the margins that other cameras and people need, measured on all sets at hand, and the words."""
 
 _SIDE_PX = 128
 _FINE_PX, _COARSE_PX = 1.5, 8.0
@@ -115,40 +114,36 @@ def count_foreground(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.array([np.count_nonzero(foreground >= level) for level in _LEVELS], np.int64)
 
 
-def learn_ranges(rows: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Return the ranges that the features of these pictures span, widened by the margins of `FEATURES`."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            values.setdefault(name, []).append(value)
-    return {
-        name: (round(min(found) - FEATURES[name].margins[0], 3), round(max(found) + FEATURES[name].margins[1], 3))
-        for name, found in values.items()
-    }
+def learn_features(rows: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Return the features of pictures as they are kept: to three digits behind the point, each set of them once."""
+    kept = [{name: round(value, 3) for name, value in row.items() if name in FEATURES} for row in rows]
+    return [row for place, row in enumerate(kept) if row and row not in kept[:place]]
 
 
-def merge_ranges(parts: Iterable[Ranges]) -> dict[str, tuple[float, float]]:
-    """Return the ranges that hold what any of these ranges hold."""
-    merged: dict[str, tuple[float, float]] = {}
-    for part in parts:
-        for name, (low, high) in part.items():
-            before = merged.get(name, (low, high))
-            merged[name] = (min(low, before[0]), max(high, before[1]))
-    return merged
+def differences(found: Mapping[str, float], made_for: MadeFor) -> tuple[str, ...]:
+    """Return in words how a picture differs from all those that a model was made for, the farthest off first.
 
-
-def differences(found: Mapping[str, float], ranges: Ranges) -> tuple[str, ...]:
-    """Return in words how a picture differs from those that `ranges` were learnt from, the farthest off first.
-
-    Nothing where all of its features lie inside their ranges; a feature without a range is not compared.
+    It is like one of them if each feature lies within its margin of that one's; then, or where `made_for` is empty,
+    nothing is returned. Else it is compared with the nearest, that with the smallest of the largest deviations, in
+    margins. A feature that either of them lacks is not compared.
     """
-    excess: dict[str, float] = {}
-    for name, (low, high) in ranges.items():
-        if name in found and name in FEATURES and not low <= found[name] <= high:
-            above = found[name] > high
-            beyond = found[name] - high if above else low - found[name]
-            excess[FEATURES[name].words[above]] = beyond / FEATURES[name].margins[above]
-    return tuple(sorted(excess, key=lambda word: -excess[word]))
+    nearest = min((_deviations(found, known) for known in made_for), key=_farthest, default={})
+    beyond = {word: deviation for word, deviation in nearest.items() if deviation > 1}
+    return tuple(sorted(beyond, key=lambda word: -beyond[word]))
+
+
+def _deviations(found: Mapping[str, float], known: Mapping[str, float]) -> dict[str, float]:
+    """How far each feature is from that of a known picture, in margins, by the word for it."""
+    deviations = {}
+    for name, feature in FEATURES.items():
+        if name in found and name in known:
+            above = found[name] > known[name]
+            deviations[feature.words[above]] = abs(found[name] - known[name]) / feature.margins[above]
+    return deviations
+
+
+def _farthest(deviations: Mapping[str, float]) -> float:
+    return max(deviations.values(), default=0.0)
 
 
 def _reduced(read: ReadRows, area: FieldOfView) -> tuple[NDArray[Any], NDArray[np.bool_], float]:

@@ -6,7 +6,6 @@ import csv
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from ocuseg.images import read_image, write_image
 from ocuseg.index import build_index
 from ocuseg.metrics import VESSEL_COLUMNS
 from ocuseg.phantom import draw_eye, draw_fundus
-from ocuseg.suitability import FEATURES, differences, features, learn_ranges
+from ocuseg.suitability import FEATURES, MadeFor, differences, features, learn_features
 from ocuseg.training.run import Run
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,7 +25,8 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.mark.slow
 def test_a_new_bundle_flags_what_it_was_not_made_for(trained: Run) -> None:
     predictor = ocuseg.load(trained, runtime="onnxruntime")
-    assert set(predictor.made_for or ()) == set(FEATURES)
+    assert predictor.made_for
+    assert all(set(row) == set(FEATURES) for row in predictor.made_for)
     for seed in range(50, 58):
         assert predictor(draw_fundus(seed, 96).image).flags == ()
         assert predictor(draw_eye(seed, 96).image).flags
@@ -62,15 +62,15 @@ def seen(image: np.ndarray) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def fundus(shared_data: Path) -> dict[str, tuple[float, float]]:
+def fundus(shared_data: Path) -> MadeFor:
     """What eight photographs of one camera teach."""
     index = build_index(shared_data / "chase_db1" / "split_8_20.csv")
     records = (*index.of_split("train"), *index.of_split("val"))
-    return learn_ranges(seen(read_image(record.image)) for record in records)
+    return learn_features(seen(read_image(record.image)) for record in records)
 
 
 @pytest.mark.slow
-def test_photographs_of_other_cameras_pass(shared_data: Path, fundus: dict[str, Any]) -> None:
+def test_photographs_of_other_cameras_pass(shared_data: Path, fundus: MadeFor) -> None:
     data = pytest.importorskip("skimage.data")
     paths = sorted((shared_data / "chase_db1" / "images").iterdir())[8:]
     paths += [shared_data / "hrf" / "images" / name for name in ("01_h.jpg", "06_dr.JPG", "11_g.jpg", "15_dr.JPG")]
@@ -79,7 +79,7 @@ def test_photographs_of_other_cameras_pass(shared_data: Path, fundus: dict[str, 
 
 
 @pytest.mark.slow
-def test_other_pictures_of_the_eye_are_flagged(shared_data: Path, fundus: dict[str, Any]) -> None:
+def test_other_pictures_of_the_eye_are_flagged(shared_data: Path, fundus: MadeFor) -> None:
     data = pytest.importorskip("skimage.data")
     folders = [shared_data / "cataract_lens" / "slit", shared_data / "cataract_frames"]
     paths = [path for folder in folders for path in (folder / "images").iterdir()]
@@ -96,7 +96,7 @@ def test_surgery_of_another_video_passes_and_a_fundus_does_not(shared_data: Path
     for path in paths:
         video = path.stem.rpartition("_")[0]
         others = [row for other, row in found.items() if other.stem.rpartition("_")[0] != video]
-        assert differences(found[path], learn_ranges(others)) == ()
-    surgery = learn_ranges(found.values())
+        assert differences(found[path], learn_features(others)) == ()
+    surgery = learn_features(found.values())
     fundus = sorted((shared_data / "chase_db1" / "images").iterdir())
     assert all(differences(seen(read_image(path)), surgery) for path in fundus[::4])

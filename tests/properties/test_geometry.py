@@ -98,14 +98,19 @@ def test_tiles_cover_and_overlap(size, tile_px, data):
     covered = np.zeros(size, int)
     boxes = tiles(size, tile_px, overlap_px)
     for top, left, bottom, right in boxes:
-        assert (bottom - top, right - left) == (min(tile_px, size[0]), min(tile_px, size[1]))
         assert 0 <= top < bottom <= size[0]
         assert 0 <= left < right <= size[1]
         covered[top:bottom, left:right] += 1
     assert covered.min() >= 1
     assert len(set(boxes)) == len(boxes)
+    assert len({(bottom - top, right - left) for top, left, bottom, right in boxes}) == 1
     for first, last in ((0, 2), (1, 3)):
         spans = sorted({(box[first], box[last]) for box in boxes})
+        tile, side = spans[0][1], size[first]
+        assert tile <= min(tile_px, side)
+        # One pixel less, or one tile less, would not do.
+        assert len(spans) == 1 or len(spans) * (tile - 1) - (len(spans) - 1) * overlap_px < side
+        assert len(spans) == 1 or (len(spans) - 1) * tile_px - (len(spans) - 2) * overlap_px < side
         assert all(before[1] - after[0] >= overlap_px for before, after in itertools.pairwise(spans))
 
 

@@ -44,7 +44,7 @@ def test_zeros_in_the_info_are_not_taken_for_the_digest(bright_red):
 
 
 def test_measures_and_what_it_was_made_for_travel_with_it(bright_red):
-    made_for = {"red": (0.1, 2.0), "brightness": (-2.0, -0.5)}
+    made_for = [{"red": 0.1, "brightness": -2.0}, {"red": 0.3}]
     bundle = load_bundle(bright_red(measures=["vessels"], made_for=made_for))
     assert (bundle.info.measures, bundle.info.made_for) == (["vessels"], made_for)
     predictor = open_predictor(bundle, "onnxruntime")

@@ -30,9 +30,10 @@ def test_what_is_not_known_is_said(bright_red_parts):
 
 def test_the_rule_that_flags_is_told_where_there_is_one(bright_red_parts):
     assert "flagged" not in model_card(bright_red_parts()[0].to_json())
-    card = model_card(bright_red_parts(made_for={"red": (0.1, 2.0), "centre": (-1.0, 1.0)})[0].to_json())
+    card = model_card(bright_red_parts(made_for=[{"red": 0.1}, {"red": 0.2, "centre": -1.0}])[0].to_json())
     assert "\n- An image is flagged as not what the model was made for where" in card
-    assert "with a margin for other cameras: red, centre (`made_for` in `bundle.json`)" in card
+    assert "like none of 2 images that it was trained and chosen on, within a margin for other cameras" in card
+    assert "in all of: red, centre (`made_for` in `bundle.json`)" in card
 
 
 def test_a_name_cannot_break_the_tables(bright_red_parts):

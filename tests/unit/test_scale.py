@@ -219,7 +219,7 @@ class TestWorker:
     def test_rows_have_measures_and_flags_where_the_model_has_them(
         self, place: str, bright_red: Callable[..., Path]
     ) -> None:
-        bundle = load_bundle(bright_red(measures=["vessels"], made_for={"brightness": (-9.0, -8.0)}))
+        bundle = load_bundle(bright_red(measures=["vessels"], made_for=[{"brightness": -9.0}]))
         job = Job("bright-red", bundle.digest, 0.5, False, "onnxruntime", "auto", "none")
         (name,) = _pictures(place, 1)
         missing = f"{place}/images/none.png"

@@ -9,7 +9,7 @@ import pytest
 
 from ocuseg.field_of_view import FieldOfView, find_field_of_view
 from ocuseg.phantom import draw_eye, draw_fundus
-from ocuseg.suitability import FEATURES, count_foreground, differences, features, learn_ranges, merge_ranges
+from ocuseg.suitability import FEATURES, MadeFor, count_foreground, differences, features, learn_features
 
 LEVELS = np.array([1200, 1000, 800])
 
@@ -25,8 +25,8 @@ def plain(red: int, green: int, blue: int, size: tuple[int, int] = (200, 300)) -
 
 
 @pytest.fixture(scope="module")
-def fundus_ranges() -> dict[str, tuple[float, float]]:
-    return learn_ranges(features_of(draw_fundus(seed, 256).image) for seed in range(8))
+def made_for_fundus() -> MadeFor:
+    return learn_features(features_of(draw_fundus(seed, 256).image) for seed in range(8))
 
 
 def test_the_features_of_a_plain_picture_worked_by_hand() -> None:
@@ -82,64 +82,65 @@ def test_levels_are_counted_and_of_many_classes_all_but_the_first_are_foreground
 def test_sharpness_of_nothing_is_left_out() -> None:
     found = features_of(plain(10, 20, 30), np.zeros(3, np.int64))
     assert "sharpness" not in found
-    assert not differences(found, {"sharpness": (0.4, 0.8)})
+    assert not differences(found, [{"sharpness": 0.6}])
 
 
-def test_ranges_span_what_was_seen_with_the_margins() -> None:
-    assert learn_ranges([{"brightness": -1.0, "sharpness": 0.6}, {"brightness": -0.5}]) == {
-        "brightness": (-1.7, 0.2),
-        "sharpness": (0.4, 1.6),
-    }
-    assert learn_ranges([]) == {}
+def test_features_are_kept_rounded_and_once() -> None:
+    assert learn_features([{"red": -1.00049, "odd": 3.0}, {"red": -1.0}, {"red": -1.0, "blue": 0.12351}, {}]) == [
+        {"red": -1.0},
+        {"red": -1.0, "blue": 0.124},
+    ]
 
 
-def test_merged_ranges_hold_what_any_of_them_holds() -> None:
-    assert merge_ranges([{"red": (0.1, 0.5)}, {"red": (0.2, 0.9), "blue": (0.0, 1.0)}]) == {
-        "red": (0.1, 0.9),
-        "blue": (0.0, 1.0),
-    }
+def test_a_picture_has_to_be_like_one_of_them_not_like_their_mixture() -> None:
+    made_for = [{"red": 0.0, "blue": 0.0}, {"red": 2.0, "blue": 5.0}]
+    assert differences({"red": 0.6, "blue": 1.8}, made_for) == ()
+    assert differences({"red": 1.4, "blue": 3.2}, made_for) == ()
+    assert differences({"red": 0.0, "blue": 5.0}, made_for) == ("bluer",)
+    assert differences({"red": 2.0, "blue": 1.0}, made_for) == ("less blue",)
 
 
-def test_differences_are_in_words_and_the_farthest_off_first() -> None:
-    ranges = {"brightness": (0.2, 0.5), "red": (0.5, 1.0), "blue": (-1.0, 0.0), "unknown": (0.0, 1.0)}
-    found = {"brightness": 0.1, "red": 1.9, "blue": 0.0, "unknown": 7.0}
-    assert differences(found, ranges) == ("redder", "darker")
-    assert differences({"brightness": 0.2, "red": 1.0, "blue": -1.0}, ranges) == ()
+def test_differences_are_in_words_the_farthest_off_first_and_from_the_nearest() -> None:
+    made_for = [{"brightness": 3.0, "red": 0.5}, {"brightness": -1.0, "red": 0.5, "unknown": 0.0}]
+    found = {"brightness": -2.0, "red": 1.9, "blue": 9.0, "unknown": 7.0}
+    assert differences(found, made_for) == ("redder", "darker")
+    assert differences({"brightness": -1.9, "red": 1.11}, made_for) == ()
+    assert differences(found, []) == ()
 
 
-def test_other_drawings_of_the_same_kind_pass(fundus_ranges) -> None:
+def test_other_drawings_of_the_same_kind_pass(made_for_fundus) -> None:
     for seed in range(20, 32):
-        assert differences(features_of(draw_fundus(seed, 200).image), fundus_ranges) == ()
+        assert differences(features_of(draw_fundus(seed, 200).image), made_for_fundus) == ()
 
 
-def test_drawn_eyes_are_flagged_by_the_rule_of_the_fundus_and_the_other_way_round(fundus_ranges) -> None:
+def test_drawn_eyes_are_flagged_by_the_rule_of_the_fundus_and_the_other_way_round(made_for_fundus) -> None:
     eyes = [features_of(draw_eye(seed, 256).image) for seed in range(8)]
-    assert all(differences(eye, fundus_ranges) for eye in eyes)
-    ranges = learn_ranges(eyes)
-    assert all(differences(features_of(draw_fundus(seed, 256).image), ranges) for seed in range(8))
+    assert all(differences(eye, made_for_fundus) for eye in eyes)
+    made_for_eyes = learn_features(eyes)
+    assert all(differences(features_of(draw_fundus(seed, 256).image), made_for_eyes) for seed in range(8))
 
 
-def test_frames_that_show_nothing_are_flagged(fundus_ranges) -> None:
+def test_frames_that_show_nothing_are_flagged(made_for_fundus) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     for frame in (plain(0, 0, 0), plain(255, 255, 255), plain(160, 90, 40), noise):
-        assert differences(features_of(frame), fundus_ranges)
-    assert "darker" in differences(features_of(plain(0, 0, 0)), fundus_ranges)
-    assert "brighter" in differences(features_of(plain(255, 255, 255)), fundus_ranges)
+        assert differences(features_of(frame), made_for_fundus)
+    assert "darker" in differences(features_of(plain(0, 0, 0)), made_for_fundus)
+    assert "paler" in differences(features_of(plain(255, 255, 255)), made_for_fundus)
 
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee", "page"])
-def test_photographs_of_other_things_are_flagged(fundus_ranges, name: str) -> None:
+def test_photographs_of_other_things_are_flagged(made_for_fundus, name: str) -> None:
     data = pytest.importorskip("skimage.data")
     image = getattr(data, name)()
     colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    assert differences(features_of(colour), fundus_ranges)
+    assert differences(features_of(colour), made_for_fundus)
 
 
-def test_little_or_unsure_foreground_is_flagged(fundus_ranges) -> None:
+def test_little_or_unsure_foreground_is_flagged(made_for_fundus) -> None:
     image = draw_fundus(1, 256).image
     pixels = image[..., 0].size
-    assert differences(features_of(image, pixels * np.array([0.03, 0.02, 0.016])), fundus_ranges) == ("less found",)
-    assert differences(features_of(image, pixels * np.array([0.2, 0.1, 0.02])), fundus_ranges) == ("less certain",)
+    assert differences(features_of(image, pixels * np.array([0.03, 0.02, 0.016])), made_for_fundus) == ("less found",)
+    assert differences(features_of(image, pixels * np.array([0.2, 0.1, 0.02])), made_for_fundus) == ("less certain",)
 
 
 def test_a_picture_of_one_pixel_has_features() -> None:

@@ -22,7 +22,7 @@ from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
 from ocuseg.runtime import open_runtime
-from ocuseg.suitability import Ranges
+from ocuseg.suitability import MadeFor
 
 __all__ = ["ImageLike", "Predictor", "open_predictor"]
 
@@ -43,7 +43,7 @@ class Predictor:
     `overlap_px`; `flips` averages the probabilities of the four flips; pieces of foreground of fewer than
     `smallest_piece_px` at the working size are taken out of them (two classes only). `threshold` is that of the
     foreground of two classes (0.5 if None) and must be None for more. `measures` names what is measured of each mask,
-    `made_for` has the ranges of the features of pictures that it was made for; results say how they differ.
+    `made_for` has the features of pictures that it was made for; results say how others differ.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Predictor:
         threshold: float | None = None,
         name: str = "model",
         measures: Sequence[str] = (),
-        made_for: Ranges | None = None,
+        made_for: MadeFor | None = None,
     ) -> None:
         if not 0 <= overlap_px < tile_px:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")

@@ -13,7 +13,7 @@ from ocuseg.drawing import draw_overlay
 from ocuseg.field_of_view import FieldOfView, find_field_of_view
 from ocuseg.metrics import area_rows, quantise, threshold_level, vessel_measures
 from ocuseg.resampling import ReadRows
-from ocuseg.suitability import Ranges, count_foreground, differences, features
+from ocuseg.suitability import MadeFor, count_foreground, differences, features
 
 __all__ = ["Description", "Result", "decide", "describe"]
 
@@ -26,7 +26,7 @@ class Result:
 
     `mask` (H, W) uint8 holds class ids; `probabilities` (1, H, W) float32 are those of class 1 for two classes, else
     (C, H, W), one per class; `threshold` is None where the most probable class was taken. `measured` names what
-    `measures` gives, `made_for` are the ranges that `flags` compares with, and `area` is the field of view, if known.
+    `measures` gives, `made_for` are the features that `flags` compares with, and `area` is the field of view, if known.
     """
 
     mask: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Result:
     threshold: float | None
     name: str
     measured: tuple[str, ...] = ()
-    made_for: Ranges | None = None
+    made_for: MadeFor | None = None
     area: FieldOfView | None = None
 
     @property
@@ -116,7 +116,7 @@ def describe(
     levels: NDArray[np.int64],
     *,
     measured: tuple[str, ...],
-    made_for: Ranges | None,
+    made_for: MadeFor | None,
     area: FieldOfView | None = None,
 ) -> Description | None:
     """Return the measures and flags of an image of `size`, by its rows and those of its mask; None without any asked.

@@ -83,8 +83,8 @@ def _shares(spans: list[tuple[int, int]], length: int, rim: int) -> dict[tuple[i
 def tiles(size: Size, tile_px: int, overlap_px: int) -> list[Box]:
     """Return boxes that cover a picture of `size`, evenly spread, neighbours sharing at least `overlap_px`.
 
-    Each is `tile_px` square, or as long as the picture where that is shorter. Raises UsageError where the overlap
-    is not less than the tile.
+    All are of one size: of as few as sides of at most `tile_px` allow, the smallest that overlap. Raises UsageError
+    where the overlap is not less than the tile.
     """
     if tile_px < 1 or not 0 <= overlap_px < tile_px:
         raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give an overlap less than the tile")
@@ -102,5 +102,6 @@ def _spans(side: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
     if side <= tile_px:
         return [(0, side)]
     count = math.ceil((side - overlap_px) / (tile_px - overlap_px))
-    starts = [round(index * (side - tile_px) / (count - 1)) for index in range(count)]
-    return [(start, start + tile_px) for start in starts]
+    tile = math.ceil((side + (count - 1) * overlap_px) / count)
+    starts = [round(index * (side - tile) / (count - 1)) for index in range(count)]
+    return [(start, start + tile) for start in starts]

@@ -20,7 +20,7 @@ from ocuseg.index import Record
 from ocuseg.metrics import best_of_sweep
 from ocuseg.networks import Ensemble, build_network
 from ocuseg.prediction import open_predictor
-from ocuseg.suitability import merge_ranges
+from ocuseg.suitability import learn_features
 from ocuseg.training.completion import LICENCE, common_facts, headline
 from ocuseg.training.export import export_bundle
 from ocuseg.training.folds import FoldPlan
@@ -103,7 +103,7 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
         ocuseg_version=version("ocuseg"),
         encoding=first.info.encoding,
         measures=first.info.measures,
-        made_for=merge_ranges(member.info.made_for or {} for member in members) or None,
+        made_for=learn_features(row for member in members for row in member.info.made_for or ()) or None,
     )
     compared = [
         record for number in range(1, plan.folds + 1) for record in plan.records_of(number)[:_COMPARED_PER_FOLD]

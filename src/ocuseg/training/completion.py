@@ -15,7 +15,7 @@ from ocuseg.evaluation import Evaluation, choose_threshold, evaluate_records
 from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.prediction import open_predictor
-from ocuseg.suitability import learn_ranges
+from ocuseg.suitability import learn_features
 from ocuseg.training.calibration import calibrate
 from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
@@ -85,7 +85,7 @@ def complete_run(
             _log.info("threshold %.2f by pooled Dice %.4f on val", choice.threshold, choice.dice_pooled)
         evaluation = evaluate_records(predictor, records, fitted.encoding, split="val", borders=False, threads=False)
         evaluations.append(evaluation)
-        made_for = learn_ranges(predictor(read_image(record.image)).features() for record in shown)
+        made_for = learn_features(predictor(read_image(record.image)).features() for record in shown)
         update: dict[str, Any] = {"scores": {"val": headline(evaluation)}, "made_for": made_for}
         if choice is not None:
             update |= {"threshold": choice.threshold, "threshold_chosen_on": "val"}
