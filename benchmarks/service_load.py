@@ -5,7 +5,7 @@
 Starts `ocuseg serve MODEL` on a free port of 127.0.0.1. Of the requests six in ten are images, each answer to which is
 compared with the mask of `ocuseg predict`; the others are truncated, of a wrong type, too large in bytes or in pixels,
 or sent too slowly. Prints throughput, p50 and p99 of the time to an answer, the answers by kind and status, and the
-memory of the service before and after (on Linux). The exit status is 1 if any answer is wrong.
+memory of the service before, half-way and after (on Linux). The exit status is 1 if any answer is wrong.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ def main() -> int:
         for image, mask in masks.items():  # warm, and right before the load
             assert ask(one, "good", image, mask)[::2] == (200, True)
         before_mb = resident_mb(process)
-        answers, wall_s = load(address, jobs, masks, options.clients)
+        half = len(jobs) // 2
+        answers, wall_s = load(address, jobs[:half], masks, options.clients)
+        between_mb = resident_mb(process)
+        more, more_s = load(address, jobs[half:], masks, options.clients)
+        answers, wall_s = answers + more, wall_s + more_s
         healthy = one.get("/healthz").status_code == 200
         right_after = all(ask(one, "good", image, mask)[::2] == (200, True) for image, mask in masks.items())
         after_mb = resident_mb(process)
@@ -78,7 +82,7 @@ def main() -> int:
         seconds = sorted(one.seconds for one in answers if (one.kind, one.status) == (kind, status))
         print(f"| {kind} | {status} | {len(seconds)} | {statistics.median(seconds):.3f} | {at(seconds, 0.99):.3f} |")
     print(f"\nwrong answers: {len(wrong)} {dict(Counter(wrong)) if wrong else ''}")
-    print(f"memory: {before_mb:.0f} MB before, {after_mb:.0f} MB after")
+    print(f"memory: {before_mb:.0f} MB before, {between_mb:.0f} MB half-way, {after_mb:.0f} MB after")
     left = re.findall(r"^ocuseg_(?:held_bytes|requests_in_work) \S+", numbers, re.M)
     print(f"afterwards: healthy {healthy}, right {right_after}, {', '.join(left)}")
     return 1 if wrong or not healthy or not right_after else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, with_config
 from typing_extensions import TypedDict
 
 from ocuseg import folders
@@ -85,6 +85,12 @@ class BundleInfo(BaseModel):
     precision: Literal["fp32", "int8"] = "fp32"
     quantisation: dict[str, Any] | None = None
     files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("made_for", mode="before")
+    @classmethod
+    def _without_ranges(cls, value: Any) -> Any:
+        """Bundles of an earlier rule have a range for each feature; they are used as those without a rule."""
+        return None if isinstance(value, dict) else value
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `bundle.json`."""

@@ -55,6 +55,7 @@ def test_a_bundle_that_is_older_than_them_is_read_as_before(bright_red_parts):
     content = bright_red_parts()[0].to_json()
     info = BundleInfo.model_validate({key: content[key] for key in content if key not in ("measures", "made_for")})
     assert (info.measures, info.made_for) == ([], None)
+    assert BundleInfo.model_validate(content | {"made_for": {"red": [0.1, 2.0]}}).made_for is None
     with pytest.raises(ValidationError, match="measures"):
         BundleInfo.model_validate(content | {"measures": ["tortuosity"]})
 
