@@ -28,6 +28,14 @@ def test_its_own_recipe_without_its_data() -> None:
     assert found.augmentation == own.augmentation
 
 
+@pytest.mark.parametrize(
+    ("epochs", "steps", "found"), [(10, 20, 10), (30, 70, 6), (4, 500, 1), (10, None, 2), (1, None, 1)]
+)
+def test_a_short_recipe_is_not_cut_below_200_steps(epochs: int, steps: int | None, found: int) -> None:
+    own = load_recipe("vessels", []).to_plain() | {"epochs": epochs, "steps_per_epoch": steps}
+    assert tuning_recipe(bundle({"recipe": own}))["epochs"] == found
+
+
 OWN = load_recipe("vessels", []).to_plain()
 
 
@@ -38,6 +46,7 @@ OWN = load_recipe("vessels", []).to_plain()
         bundle({"recipe": OWN}, name="ensemble"),
         bundle({"recipe": {}}),
         bundle({"recipe": OWN | {"epochs": "many"}}),
+        bundle({"recipe": OWN | {"steps_per_epoch": "many"}}),
         bundle({"recipe": OWN | {"epochs": float("inf")}}),
         bundle({"recipe": OWN | {"preprocessing": None}}),
     ],
