@@ -114,6 +114,8 @@ class TestACrossValidation:
         assert (metrics["folds"], metrics["folds_made"], metrics["images"]) == (3, "by group, seed 0", 9)
         assert (metrics["intervals"]["over"], metrics["intervals"]["units"]) == ("groups", 5)
         assert (metrics["threshold"], metrics["threshold_chosen_on"]) == (None, "val")
+        assert metrics["command"] == f"ocuseg train {people} --recipe {whole.folder / 'recipe.yaml'} --folds 3"
+        assert metrics["versions"]["ocuseg"]
         rows = _rows(whole.folder / "evaluation" / "out_of_fold" / "per_image.csv")
         assert sorted(row["image"] for row in rows) == [f"img_000{number}" for number in range(1, 10)]
         counts = np.zeros(3, np.int64)  # true positives, predicted, in the reference

@@ -73,7 +73,7 @@ def _look(doubts: Callable[[float], float], drawn_px: int = 1000) -> Callable[[P
 
 @pytest.mark.parametrize(
     ("surest", "side", "looks"),
-    [(1, 200, 3), (1.1, 200, 3), (2, 400, 4), (1.5, 283, 3), (0.5, 100, 5), (0.7, 141, 4), (9, 566, 4), (0.1, 71, 5)],
+    [(1, 200, 3), (1.1, 200, 3), (2, 400, 5), (1.5, 283, 4), (0.5, 100, 5), (0.7, 141, 4), (9, 566, 5), (0.1, 71, 5)],
 )
 def test_the_surest_scale_is_taken(surest: float, side: int, looks: int) -> None:
     look = _look(lambda factor: 1 + abs(np.log2(factor / surest)))
@@ -82,6 +82,13 @@ def test_the_surest_scale_is_taken(surest: float, side: int, looks: int) -> None
     assert found.shape == (1, side, side)
     assert (placement.box, placement.original_size) == (HERE.box, HERE.original_size)
     assert len(look.seen) == looks  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("reduced", "side"), [((1.6, 1.0, 0.8), 71), ((1.8, 1.6, 1.4), 400)])
+def test_of_two_ways_that_both_get_surer_the_better_end_is_taken(reduced: tuple[float, ...], side: int) -> None:
+    by_step = dict(enumerate((*reduced[::-1], 2.0, 1.5, 1.2, 1.4), start=-3))
+    placement, found = at_surest_scale(HERE, _look(lambda factor: by_step[round(2 * np.log2(factor))]))
+    assert (placement.working_size, found.shape) == ((side, side), (1, side, side))
 
 
 def test_a_little_surer_is_not_enough_to_leave_the_known_scale() -> None:

@@ -130,7 +130,7 @@ def _train_folds(
         if dead:
             lines.append(f"fold {number}: {'; '.join(dead)}")
             _log.warning("the network of fold %d is dead: %s", number, "; ".join(dead))
-    scores = score_folds(run, plan, checked)
+    scores = score_folds(run, plan, checked, _again(run, plan, data))
     folder = write_evaluation(scores, run.folder / "evaluation" / OUT_OF_FOLD)
     combine_folds(run, plan, checked, run.recipe, scores)
     if scores.dead:
@@ -140,6 +140,21 @@ def _train_folds(
             f"{run}: networks are dead: {'; '.join(lines)}; the scores, theirs included, are in {folder}; {DEAD_REMEDY}"
         )
     return run
+
+
+def _again(run: Run, plan: FoldPlan, data: str | Path) -> str | None:
+    """Return the command that makes the run anew; None where it started from a model that does not ship."""
+    from ocuseg.bundle import find_bundle, load_bundle, model_names
+    from ocuseg.commands.spelling import spelt
+    from ocuseg.training.start import read_origin
+
+    options = {"recipe": run.folder / "recipe.yaml", "folds": plan.folds}
+    origin = read_origin(run.folder)
+    if origin is not None:
+        if origin.model not in model_names() or origin.digest != load_bundle(find_bundle(origin.model)).digest:
+            return None
+        options["from"] = origin.model
+    return spelt("train", [data], options)
 
 
 def _copied(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:

@@ -29,24 +29,27 @@ def at_surest_scale(placement: Placement, look: Look) -> tuple[Placement, NDArra
 
     A field of view of 30 degrees shows vessels twice as wide as one of 60 degrees of the same diameter, and a
     photograph does not say which it is. At a scale at which vessels are not as wide as those that it learnt, a network
-    is in doubt of more of them. So it looks at the image enlarged and reduced by steps of the square root of two, up to
+    is in doubt of more of them. So it looks at the image reduced and enlarged by steps of the square root of two, up to
     three either way, as long as its `doubt` falls, and by 7 % for the first step: images like those of its training
-    keep their scale. So do those in which it finds nothing.
+    keep their scale. So do those in which it finds nothing. Both ways are gone, and the end in less doubt is taken: of
+    vessels much too wide it is surer again when they are wider still, as it then draws their edges.
     """
     found = look(placement)
     best, least = (placement, found), doubt(found, placement)
     if math.isinf(least):
         return best
-    for factor in (_STEP, 1 / _STEP):
+    at_first = least
+    for factor in (1 / _STEP, _STEP):
+        before = at_first
         for number in range(1, _MOST_STEPS + 1):
             tried = _rescaled(placement, factor**number)
             found = look(tried)
             now = doubt(found, tried)
-            if now >= least * (_TO_LEAVE if number == 1 else _TO_GO_ON):
+            if now >= before * (_TO_LEAVE if number == 1 else _TO_GO_ON):
                 break
-            best, least = (tried, found), now
-        if best[0] is not placement:
-            break
+            before = now
+            if now < least:
+                best, least = (tried, found), now
     return best
 
 

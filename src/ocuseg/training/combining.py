@@ -17,6 +17,7 @@ from ocuseg.evaluation import Evaluation, PredictorLike, evaluate_folds
 from ocuseg.files import hash_bytes
 from ocuseg.geometry import Preprocessing
 from ocuseg.index import Record
+from ocuseg.machine import package_versions
 from ocuseg.metrics import best_of_sweep
 from ocuseg.networks import Ensemble, build_network
 from ocuseg.prediction import open_predictor
@@ -40,10 +41,11 @@ _NOTE = (
 )
 
 
-def score_folds(run: Run, plan: FoldPlan, checked: CheckResult) -> Evaluation:
+def score_folds(run: Run, plan: FoldPlan, checked: CheckResult, command: str | None = None) -> Evaluation:
     """Return the out-of-fold scores: every image by the bundle of its fold, with that fold's threshold, pooled.
 
-    `checked` is the check of all images. Raises DataError where no image can be scored.
+    `checked` is the check of all images, `command` what makes the scores again. Raises DataError where no image can
+    be scored.
     """
     if checked.encoding is None:
         raise DataError(f"{checked.index.root}: the masks do not say what they mean; see 'ocuseg check'")
@@ -63,6 +65,8 @@ def score_folds(run: Run, plan: FoldPlan, checked: CheckResult) -> Evaluation:
         "folds_made": plan.rule,
         "threshold_chosen_on": None if bundles[0].info.threshold is None else "val",
         "seen_in_training": len(seen_before(read_origin(run.folder), checked, plan.index.records)),
+        "command": command,
+        "versions": package_versions(),
     }
     return evaluate_folds(opened(), checked.encoding, split=OUT_OF_FOLD, provenance=provenance)
 
