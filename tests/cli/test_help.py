@@ -275,3 +275,20 @@ def test_check_writes_its_findings_as_json(ocuseg, world) -> None:
     assert found["images"] == 9
     assert len(found["data_hash"]) == 64
     assert {"level", "code", "path", "expected", "found", "remedy"} == set(found["findings"][0])
+
+
+def test_a_stop_while_the_program_itself_is_still_read_is_one_line() -> None:
+    stop_at_import = """
+import sys
+
+class Stopping:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ocuseg.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stopping())
+from ocuseg.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", stop_at_import], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "ocuseg: interrupted\n")
