@@ -230,6 +230,24 @@ class TestWorker:
         assert set(VESSEL_COLUMNS) < set(done)
         assert (failed["status"], failed["flags"], failed["vessel_density"]) == ("missing", None, None)
 
+    def test_rows_of_medical_files_have_square_millimetres_and_the_side(
+        self, work: Work, place: str, tmp_path: Path
+    ) -> None:
+        pytest.importorskip("highdicom")
+        from formats.dicom_files import photograph, save
+
+        image = np.full((*SIZE, 3), (200, 10, 10), np.uint8)
+        save(photograph(image, PixelSpacing=[0.1, 0.2], ImageLaterality="R"), tmp_path / "eye.dcm")
+        name = _put(f"{place}/images/eye.dcm", (tmp_path / "eye.dcm").read_bytes())
+        work()(Chunk(0, (name, *_pictures(place, 1))))
+        medical, plain = _rows(place)
+        starts = [column.removesuffix("_pixels") for column in medical if column.endswith("_pixels")]
+        assert starts == ["background", "class_1", "class_2"]
+        for start in starts:
+            assert medical[f"{start}_area_mm2"] == pytest.approx(0.02 * medical[f"{start}_pixels"])
+            assert plain[f"{start}_area_mm2"] is None
+        assert (medical["laterality"], plain["laterality"]) == ("R", None)
+
     def test_masks_go_where_they_shall(self, work: Work, place: str) -> None:
         names = tuple(_pictures(place, 2))
         work()(Chunk(0, names))

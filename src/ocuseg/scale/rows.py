@@ -40,6 +40,7 @@ def row_schema(classes: Classes, masks: Masks, measured: Sequence[str] | None) -
     areas = []
     for class_id, start in area_columns(classes).items():
         areas += [(f"{start}_pixels", pa.int64()), (f"{start}_share_of_image", pa.float64())]
+        areas.append((f"{start}_area_mm2", pa.float64()))
         if classes.items[class_id].parent is not None:
             areas.append((f"{start}_share_of_parent", pa.float64()))
     described = [] if measured is None else [("flags", pa.string())]
@@ -56,6 +57,7 @@ def row_schema(classes: Classes, masks: Masks, measured: Sequence[str] | None) -
             ("bytes", pa.int64()),
             ("sha256", pa.string()),
             *areas,
+            ("laterality", pa.string()),
             *described,
             *mask,
             ("model", pa.string()),
@@ -67,13 +69,14 @@ def row_schema(classes: Classes, masks: Masks, measured: Sequence[str] | None) -
 
 
 def area_values(rows: Sequence[Mapping[str, Any]], classes: Classes) -> dict[str, Any]:
-    """Return the columns of one image's areas from `Result.areas`, for `row_schema`."""
+    """Return the columns of one image's areas for `row_schema`, from the rows of its `areas.csv`."""
     starts = area_columns(classes)
-    return {
-        f"{starts[row['class_id']]}_{key}": row[key]
+    values: dict[str, Any] = {
+        f"{starts[row['class_id']]}_{key}": row.get(key)
         for row in rows
-        for key in ("pixels", "share_of_image", "share_of_parent")
+        for key in ("pixels", "share_of_image", "share_of_parent", "area_mm2")
     }
+    return values | {"laterality": next((row.get("laterality") for row in rows), None)}
 
 
 class RowWriter:
