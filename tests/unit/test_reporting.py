@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,14 +210,21 @@ def test_the_curves_of_the_run_and_the_command_are_there_where_they_are_known(re
     )
     facts = {"epoch": 2, "command": "ocuseg evaluate 'a <model>' data", "versions": {"numpy": "9.9.9", "torch": None}}
     evaluation = evaluate_records(Red(default_classes(2)), records(2), IDS, borders=False, provenance=facts)
-    page = (write_evaluation(evaluation, tmp_path / "a", history=history) / "report.html").read_text(encoding="utf-8")
-    words = Outline(page).words
+
+    def written(name: str, *histories: Path) -> str:
+        folder = write_evaluation(evaluation, tmp_path / name, histories=histories)
+        return (folder / "report.html").read_text(encoding="utf-8")
+
+    words = Outline(written("a", history)).words
     assert {"Loss by epoch", "train loss", "val dice", "these weights: epoch 2"} <= set(words)
     assert "learning rate" not in words
     assert "ocuseg evaluate 'a <model>' data" in words
     assert "Made with numpy 9.9.9." in words
-    bare = (write_evaluation(evaluation, tmp_path / "b", history=tmp_path / "none") / "report.html").read_text("utf-8")
-    assert "Loss by epoch" not in bare
+    assert "Loss by epoch" not in written("b", tmp_path / "none")
+    folds = written("c", history, tmp_path / "none", history)
+    assert re.findall(r"<h3>(Fold \d)</h3>", folds) == ["Fold 1", "Fold 3"]
+    assert Outline(folds).words.count("Loss by epoch") == 2
+    assert "these weights" not in folds
 
 
 def test_bins_and_curves_say_what_was_counted():

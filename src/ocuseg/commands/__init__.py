@@ -6,10 +6,11 @@ from ocuseg.commands.about import doctor, models, recipes
 from ocuseg.commands.collecting import predict_collection
 from ocuseg.commands.comparing import compare
 from ocuseg.commands.downloading import get_public_set, public_sets
+from ocuseg.commands.evaluating import evaluate, evaluation_folder
 from ocuseg.commands.exchanging import import_annotations
 from ocuseg.commands.making import cache, check, export, train
+from ocuseg.commands.predicting import load, predict, predict_each
 from ocuseg.commands.serving import needs_token, serve
-from ocuseg.commands.using import evaluate, evaluation_folder, load, predict, predict_each
 
 __all__ = [
     "cache",

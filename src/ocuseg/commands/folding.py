@@ -131,7 +131,8 @@ def _train_folds(
             lines.append(f"fold {number}: {'; '.join(dead)}")
             _log.warning("the network of fold %d is dead: %s", number, "; ".join(dead))
     scores = score_folds(run, plan, checked, _again(run, plan, data))
-    folder = write_evaluation(scores, run.folder / "evaluation" / OUT_OF_FOLD)
+    histories = [fold.folder / "history.csv" for fold in run.folds]
+    folder = write_evaluation(scores, run.folder / "evaluation" / OUT_OF_FOLD, histories=histories)
     combine_folds(run, plan, checked, run.recipe, scores)
     if scores.dead:
         lines.append(f"all folds together: {'; '.join(scores.dead)}")

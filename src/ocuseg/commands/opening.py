@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocuseg.errors import CheckError
 
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from ocuseg.classes import Classes
     from ocuseg.encoding import MaskEncoding
     from ocuseg.index import Index
+    from ocuseg.prediction import Predictor
     from ocuseg.training.recipe import Recipe
 
     Model = str | PathLike[str] | Bundle
 
-__all__ = ["Progress", "check_data", "checking_bar", "index_data", "open_bundle", "require_sound"]
+__all__ = ["Progress", "check_data", "checking_bar", "index_data", "open_bundle", "require_sound", "tell_runtime"]
 
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is."""
 
 _ERRORS_SHOWN = 20
+
+_log = logging.getLogger("ocuseg")
 
 
 def index_data(data: str | Path, settings: Recipe) -> Index:
@@ -97,3 +101,10 @@ def open_bundle(model: Model) -> Bundle:
     if isinstance(model, Bundle):
         return model
     return load_bundle(find_bundle(model if isinstance(model, str) else Path(model)))
+
+
+def tell_runtime(predictor: Predictor) -> None:
+    """Say what computes, on how many threads, and why."""
+    network: Any = predictor.network
+    if hasattr(network, "reason"):
+        _log.info("runtime %s, threads %d: %s", network.name, network.threads, network.reason)

@@ -18,6 +18,9 @@ from ocuseg.reporting.tables import COMPARED_NAMES, shown
 
 __all__ = ["MOST_ROWS", "class_legend", "contents", "report_page"]
 
+History = Sequence[Mapping[str, Any]]
+"""The rows of a `history.csv`."""
+
 MOST_ROWS = 2000
 """More rows than this make a table slow; the others are in the CSV beside the page."""
 
@@ -31,15 +34,16 @@ _VIEWS = {
 }
 
 
-def report_page(evaluation: Evaluation, eyes: Sequence[Eye], history: Sequence[Mapping[str, Any]] = ()) -> str:
+def report_page(evaluation: Evaluation, eyes: Sequence[Eye], histories: Sequence[History] = ()) -> str:
     """Return the report as one HTML text that loads nothing.
 
     `eyes` are the images to be shown, worst first, with pictures named `picture`, `reference`, `prediction` and
-    `difference`; `history` are the rows of the run's `history.csv`. Of very many rows the worst are listed.
+    `difference`; `histories` are the rows of the `history.csv` of the run, or of each of its folds. Of very many rows
+    the worst are listed.
     """
     metrics = evaluation.metrics
     title = f"{metrics['model'] or 'model'} on {metrics['split'] or 'the data set'}"
-    trained = training_diagrams(history, metrics.get("epoch")) if history else []
+    trained = _trained(histories, metrics.get("epoch"))
     sections = [
         ("scores", "Scores", scoreboard(metrics)),
         (
@@ -56,6 +60,18 @@ def report_page(evaluation: Evaluation, eyes: Sequence[Eye], history: Sequence[M
         ("again", "To make them again", repetition(metrics)),
     ]
     return document(title, [*summary(metrics), *contents(sections)], rules=gallery_rules(_VIEWS))
+
+
+def _trained(histories: Sequence[History], epoch: int | None) -> list[str]:
+    """The curves of a run, or of each fold of a cross-validation under its number."""
+    if len(histories) == 1:
+        return training_diagrams(histories[0], epoch) if histories[0] else []
+    return [
+        part
+        for number, history in enumerate(histories, start=1)
+        if history
+        for part in (f"<h3>Fold {number}</h3>", *training_diagrams(history, None))
+    ]
 
 
 def contents(sections: Sequence[tuple[str, str, Sequence[str]]]) -> list[str]:

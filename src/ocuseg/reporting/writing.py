@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,16 @@ def write_evaluation(
     evaluation: Evaluation,
     folder: Path | str,
     *,
-    history: Path | str | None = None,
+    histories: Sequence[Path | str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write an evaluation to `folder`, all of it or nothing, and return the folder.
 
     It gets `metrics.json`, `per_image.csv`, `thresholds.csv`, `thresholds.png`, `confusion.csv`, `masks/NAME.png`,
     `overlays/NAME.jpg`, `report.html`, and `confusion.png` for more than two classes. An earlier evaluation there is
-    replaced. The report shows the curves of `history`, the `history.csv` of the run, where there is one.
-    `progress(done, total)` counts images. Raises OutputError where the folder cannot be written or holds
-    anything else, and DataError where an image can no longer be read.
+    replaced. The report shows the curves of the `histories`, the `history.csv` of the run or of each of its folds,
+    where they are there. `progress(done, total)` counts images. Raises OutputError where the folder cannot be written
+    or holds anything else, and DataError where an image can no longer be read.
     """
     target = Path(folder)
     require_replaceable(target)
@@ -72,8 +72,8 @@ def write_evaluation(
         if len(evaluation.classes) > 2:
             draw_confusion(evaluation.confusion, evaluation.classes.names, staging / "confusion.png")
         eyes = _write_pictures(evaluation, staging, progress)
-        rows = [] if history is None else read_history(Path(history))
-        write_text(staging / "report.html", report_page(evaluation, eyes, rows))
+        trained = [read_history(Path(history)) for history in histories]
+        write_text(staging / "report.html", report_page(evaluation, eyes, trained))
     return target
 
 
