@@ -118,7 +118,7 @@ def test_the_filter_holds_for_rows_and_pictures(open_page: Open, pages: dict[str
     page.get_by_label("Dice below").fill(str((values[1] + values[2]) / 2))
     assert sorted(map(float, column(page, 4))) == values[:2]
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelector('output').textContent === '10 rows'")
+    page.wait_for_function("() => document.querySelector('output').textContent === '10 rows'")
     assert figures.count() == len(NAMES)
 
 
