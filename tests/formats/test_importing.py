@@ -346,6 +346,19 @@ def test_a_second_annotation_in_label_studio_is_a_loss(source: Path) -> None:
     assert set(codes(imported)) == {"annotation-second"}
 
 
+def test_shapes_of_label_studio_without_an_id_share_no_labels(source: Path) -> None:
+    picture(source / "eye.png")
+    results = []
+    for left, label in ((0, "iris"), (50, "pupil")):
+        value = {"points": [[left, 0], [left + 40, 0], [left + 40, 50], [left, 50]], "polygonlabels": [label]}
+        results.append({"original_width": 30, "original_height": 20, "type": "polygonlabels", "value": value})
+    (source / "e.json").write_text(json.dumps([{"data": {"image": "eye.png"}, "annotations": [{"result": results}]}]))
+    imported = run(source)
+    assert imported.classes.names == ("background", "iris", "pupil")
+    assert np.unique(mask_of(imported.folder), return_counts=True)[1].tolist() == [600 - 240, 120, 120]
+    assert codes(imported) == {}
+
+
 def test_boxes_without_outlines_and_crowds_of_coco(source: Path) -> None:
     picture(source / "eye.png")
     content = coco()

@@ -61,7 +61,8 @@ def _page(name: str, task: dict[str, Any], images: Images, folder: Path, losses:
     results = [item for item in chosen["result"] if isinstance(item.get("value"), dict)]
     labels: dict[Any, list[str]] = {}
     for item in results:  # with separate <Brush> and <Labels> the label of a shape is a result of its own
-        labels.setdefault(item.get("id"), []).extend(_labels(item["value"]))
+        if item.get("id") is not None:
+            labels.setdefault(item["id"], []).extend(_labels(item["value"]))
     shown = [item for item in results if set(item["value"]) & {"points", "rle", "x"} and item.get("type") != "labels"]
     sized = next((item for item in shown if "original_width" in item), None)
     size = None if sized is None else (int(sized["original_height"]), int(sized["original_width"]))
