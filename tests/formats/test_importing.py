@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 import zlib
@@ -382,6 +383,19 @@ def test_the_attribute_of_via_is_asked_for_where_it_is_not_plain(source: Path) -
     with pytest.raises(UsageError, match="finding, eye; say with --attribute"):
         run(source)
     assert run(source, attribute="finding").classes.names == ("background", "drusen")
+
+
+def test_an_outline_of_via_may_have_as_many_points_as_it_likes(source: Path) -> None:
+    picture(source / "eye.png")
+    xs, ys = [2, *np.linspace(2, 8, 20_000), 8], [2, *[8] * 20_000, 2]
+    shape = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+    with (source / "via.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["filename", "region_shape_attributes", "region_attributes"])
+        table.writerow(["eye.png", json.dumps(shape), json.dumps({"label": "iris"})])
+    limit = csv.field_size_limit()
+    assert mask_of(run(source).folder).sum() == 36
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize("ticked", [{"iris": True, "pupil": True, "lens": False}, {"iris": False, "pupil": True}])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,7 @@ def _entries(path: Path, content: dict[str, Any]) -> list[tuple[str, list[dict[s
 def _table_entries(path: Path) -> list[tuple[str, list[dict[str, Any]], Path]]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file, _fields_of_any_length(path):
             for row in csv.DictReader(file):
                 regions = by_name.setdefault(row.get("#filename") or row["filename"], [])
                 shape = json.loads(row["region_shape_attributes"] or "{}")
@@ -95,6 +97,17 @@ def _table_entries(path: Path) -> list[tuple[str, list[dict[str, Any]], Path]]:
     except (OSError, ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
         raise DataError(f"{path}: is no sound table of VIA ({error!r}); export it again") from error
     return [(name, regions, path) for name, regions in by_name.items()]
+
+
+@contextlib.contextmanager
+def _fields_of_any_length(path: Path) -> Iterator[None]:
+    """Lift the limit of 131,072 characters, which an outline of some 13,000 points passes; it is the process's own."""
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, path.stat().st_size))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _attribute(entries: list[tuple[str, list[dict[str, Any]], Path]], asked: str | None) -> str:
