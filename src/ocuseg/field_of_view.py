@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import cast
@@ -18,7 +19,7 @@ _SMALLEST_ESTIMATE_PX = 16
 _BAND_ROWS = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FieldOfView:
     """The lit area of a photograph of `size` (height, width), given by its rows as it is never held whole.
 
@@ -60,7 +61,11 @@ class FieldOfView:
         return self.small[rows[:, None], columns[None, :]]
 
     def box(self) -> tuple[int, int, int, int]:
-        """Return (top, left, bottom, right) of the area."""
+        """Return (top, left, bottom, right) of the area, for which all of its rows are gone through once."""
+        return self._box
+
+    @functools.cached_property
+    def _box(self) -> tuple[int, int, int, int]:
         if self.small is None:
             return 0, 0, *self.size
         top, bottom, columns = self.size[0], 0, np.zeros(self.size[1], np.bool_)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ocuseg.errors import UsageError
 from ocuseg.field_of_view import FieldOfView, estimate_field_of_view, find_field_of_view
 from ocuseg.lighting import Lighting, measure_lighting
-from ocuseg.resampling import ReadRows, resize
+from ocuseg.resampling import ReadRows, resize, resize_rows
 
 __all__ = [
     "Box",
@@ -137,17 +137,34 @@ class Placement:
         The light is evened out and green put in the place of all colours where that is wanted.
         """
         self._require(image.shape[:2], self.original_size)
-        top, left, bottom, right = self.box
-        part = np.ascontiguousarray(image[top:bottom, left:right])
-        if part.shape[:2] != self.working_size:
-            part = np.array(resize(part, self.working_size))
-        return self.finish_rows(part, 0)
+        part = self._used(image[self.box[0] : self.box[2]])
+        return self._finished(part if part.shape[:2] == self.working_size else resize(part, self.working_size), 0)
 
-    def finish_rows(self, rows: NDArray[np.uint8], top: int) -> NDArray[np.uint8]:
-        """Return rows (n, w, 3) of the picture at the working size, `top` first, as a network gets them."""
+    def apply_rows(self, read: ReadRows, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return rows `top` to `bottom` (n, w, 3) of what `apply_image` gives of the image of which `read` gives rows.
+
+        No more of the image is held at once than `resize_rows` asks for.
+        """
+        first, left, last, right = self.box
+        rows = resize_rows(
+            lambda start, stop: self._used(read(first + start, first + stop)),
+            (last - first, right - left),
+            self.working_size,
+            top,
+            bottom,
+        )
+        return self._finished(rows, top)
+
+    def _used(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The columns of the box, of green alone (n, w) where it stands for all colours: the rest is never resized."""
+        rows = rows[:, self.box[1] : self.box[3]]
+        return rows[..., 1] if self.green else rows
+
+    def _finished(self, rows: NDArray[np.uint8], top: int) -> NDArray[np.uint8]:
+        """Rows (n, w, 3) in even light, `top` first, from resized ones."""
         if self.light is not None:
             rows = self.light.even(rows, top, self.working_size)
-        return np.repeat(rows[..., 1:2], 3, axis=2) if self.green else rows
+        return np.repeat(rows[..., None], 3, axis=2) if self.green else np.ascontiguousarray(rows)
 
     def apply_mask(self, mask: NDArray[_T]) -> NDArray[_T]:
         """Return the box of `mask` (H, W), of any type, at the working size; each pixel takes its nearest one."""

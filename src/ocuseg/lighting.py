@@ -17,6 +17,7 @@ _SIDE_PX = 256
 _READ_ROWS = 256
 _LEVEL, _CONTRAST = 128.0, 42.0  # three standard deviations either way are kept
 _FAINTEST = 2.0  # grey levels of spread, so that noise in an even area is not made a picture
+_GREEN = 1
 _LEAST_SHARE = 1e-3  # of a window that is lit, for its mean to be taken
 
 
@@ -34,17 +35,21 @@ class Lighting:
     def even(self, rows: NDArray[np.uint8], top: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return rows (n, w, 3), the first of which is `top`, of the picture at any `size` (h, w), in even light.
 
-        What is not lit becomes as grey as the mean.
+        What is not lit becomes as grey as the mean. Rows (n, w) are those of green alone.
         """
-        evened = np.empty_like(rows)
         lit = _enlarged(self.lit, size, top, top + len(rows))
-        for colour in range(3):
+
+        def evened(values: NDArray[np.uint8], colour: int) -> NDArray[np.uint8]:
             mean, spread = (
                 _enlarged(light[..., colour], size, top, top + len(rows)) for light in (self.mean, self.spread)
             )
-            values = (rows[..., colour] - mean) * (_CONTRAST / spread) * lit + _LEVEL
-            evened[..., colour] = np.clip(np.rint(values), 0, 255)
-        return evened
+            levels = (values - mean) * (_CONTRAST / spread) * lit + _LEVEL
+            level: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+            return level
+
+        if rows.ndim == 2:
+            return evened(rows, _GREEN)
+        return np.stack([evened(rows[..., colour], colour) for colour in range(3)], axis=2)
 
 
 def measure_lighting(read: ReadRows, box: tuple[int, int, int, int], area: FieldOfView, window: float) -> Lighting:

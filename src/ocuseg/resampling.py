@@ -18,6 +18,8 @@ _T = TypeVar("_T", bound=np.generic)
 
 # The rows of the source that are read at once.
 _READ_PX = 1 << 22
+# The sums that are made at once.
+_SUM_VALUES = 1 << 17
 # Pillow weighs bytes in fixed point with this many bits (Resample.c).
 _FIXED_BITS = 22
 
@@ -93,14 +95,24 @@ def _row_weights(source: int, target: int, top: int, bottom: int) -> tuple[NDArr
 
 def _weighted(rows: NDArray[Any], first: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[Any]:
     """Sums of `rows` from `first` on, in the arithmetic of Pillow: fixed point for bytes, float64 for float32."""
-    shape = (-1, *[1] * (rows.ndim - 1))
     is_bytes = rows.dtype == np.uint8
     factors = np.floor(weights * (1 << _FIXED_BITS) + 0.5).astype(np.int32) if is_bytes else weights
-    total = np.full((len(first), *rows.shape[1:]), 1 << (_FIXED_BITS - 1) if is_bytes else 0, factors.dtype)
+    factors = factors.reshape(*weights.shape, *[1] * (rows.ndim - 1))
+    result = np.empty((len(first), *rows.shape[1:]), rows.dtype)
+    # By as many rows as stay in the processor's cache.
+    step = max(1, _SUM_VALUES // max(1, rows[0].size))
+    sums = np.empty((min(step, len(first)), *rows.shape[1:]), factors.dtype)
+    products = np.empty_like(sums)
     last = len(rows) - 1
-    for offset in range(weights.shape[1]):
-        total += rows[np.minimum(first + offset, last)] * factors[:, offset].reshape(shape)
-    if is_bytes:
-        total >>= _FIXED_BITS
-        return np.clip(total, 0, 255, out=total).astype(np.uint8)
-    return total.astype(np.float32)
+    for start in range(0, len(first), step):
+        begin, factor = first[start : start + step], factors[start : start + step]
+        total, product = sums[: len(begin)], products[: len(begin)]
+        total.fill(1 << (_FIXED_BITS - 1) if is_bytes else 0)
+        for offset in range(weights.shape[1]):
+            np.multiply(rows[np.minimum(begin + offset, last)], factor[:, offset], out=product)
+            total += product
+        if is_bytes:
+            total >>= _FIXED_BITS
+            np.clip(total, 0, 255, out=total)
+        result[start : start + step] = total
+    return result

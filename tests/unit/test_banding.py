@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ocuseg.classes import default_classes
-from ocuseg.geometry import Preprocessing
+from ocuseg.geometry import Preprocessing, place
 from ocuseg.images import HeldImage
 from ocuseg.prediction import Predictor
 from ocuseg.prediction.banding import probability_bands
@@ -97,7 +97,10 @@ def test_a_field_of_view_that_is_estimated_on_a_reduced_picture(diameter, monkey
 def assert_same(predictor: Predictor, image: np.ndarray) -> None:
     whole = predictor.probabilities(image)
     row = 0
-    for top, band in probability_bands(predictor, HeldImage(image)):
+    bands, area = probability_bands(predictor, HeldImage(image))
+    found = place(image, predictor.preprocessing).area
+    assert (area and area.box()) == (found and found.box())
+    for top, band in bands:
         assert top == row
         assert np.array_equal(band, whole[:, top : top + band.shape[1]])
         row += band.shape[1]

@@ -156,6 +156,16 @@ class TestPlacement:
         reduced = Placement((64, 64), (0, 0, 64, 64), (16, 16)).apply_image(image)
         assert abs(reduced.astype(int) - 127).max() <= 2
 
+    @pytest.mark.parametrize("diameter", [30, 200])
+    @pytest.mark.parametrize("settings", [{}, {"channel": "green"}, {"channel": "green", "even_light": 0.1}])
+    def test_rows_are_those_of_the_whole(self, settings, diameter):
+        image = np.random.default_rng(0).integers(60, 256, (90, 110, 3), dtype=np.uint8)
+        placement = place(image, Preprocessing("field_of_view", None, diameter, **settings))
+        whole = placement.apply_image(image)
+        top, bottom = diameter // 10, 2 * diameter // 3
+        rows = placement.apply_rows(lambda start, stop: image[start:stop], top, bottom)
+        np.testing.assert_array_equal(rows, whole[top:bottom])
+
     def test_mask_keeps_its_type_and_ids(self):
         mask = np.array([[0, 255], [3, 7]], np.uint8)
         enlarged = Placement((2, 2), (0, 0, 2, 2), (4, 6)).apply_mask(mask)

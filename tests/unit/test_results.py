@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -320,6 +321,16 @@ class TestMeasures:
         outcomes = list(predict_files(self.red(), paths, tmp_path / "out"))
         for outcome, result in zip(outcomes, self.red()(paths), strict=True):
             assert (outcome.measures, outcome.flags) == (result.measures(), result.flags)
+
+    @pytest.mark.parametrize("large", [False, True])
+    def test_a_field_of_view_that_the_network_needed_is_not_looked_for_again(self, tmp_path, paths, large, monkeypatch):
+        if large:
+            monkeypatch.setattr("ocuseg.prediction.results._LARGE_PX", 0)
+        predictor = self.red()
+        predictor.preprocessing = replace(predictor.preprocessing, crop="field_of_view")
+        wanted = [outcome.measures for outcome in predict_files(predictor, paths, tmp_path / "first")]
+        monkeypatch.setattr("ocuseg.prediction.single.find_field_of_view", None)
+        assert [one.measures for one in predict_files(predictor, paths, tmp_path / "second")] == wanted
 
     def test_without_measures_there_are_flags_alone_and_without_both_there_is_no_table(self, tmp_path, paths):
         list(predict_files(self.red(measures=()), paths, tmp_path / "flags"))

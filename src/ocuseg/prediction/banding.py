@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ocuseg.prediction.predictor import Predictor
 from ocuseg.prediction.tiling import ReadBytes
 from ocuseg.resampling import ReadRows, resize_rows, rows_needed
 
-__all__ = ["probability_bands"]
+__all__ = ["Banded", "probability_bands"]
 
 Bands = Iterator[tuple[int, NDArray[np.float32]]]
 
@@ -23,8 +24,18 @@ _BAND_PX = 1 << 20
 _SEEN_ROWS = 512
 
 
-def probability_bands(predictor: Predictor, image: ImageRows) -> Bands:
-    """Return an iterator over the first row and the probabilities (C, rows, W) of bands of an image, from the top.
+class Banded(NamedTuple):
+    """The first row and the probabilities (C, rows, W) of bands of an image, from the top, and its field of view.
+
+    `area` is None where it did not have to be found.
+    """
+
+    bands: Bands
+    area: FieldOfView | None
+
+
+def probability_bands(predictor: Predictor, image: ImageRows) -> Banded:
+    """Return the probabilities of an image, an iterator over bands of it.
 
     They are those of `Predictor.probabilities`, to the last bit. What is held at once is a row of tiles, or the image
     at the working size where that is no larger than a tile.
@@ -35,21 +46,16 @@ def probability_bands(predictor: Predictor, image: ImageRows) -> Bands:
     if predictor.smallest_piece_px is not None:  # a piece can cross bands; the working size is a few megapixels then
         working = iter([(0, predictor.without_small_pieces(_whole(working)))])
     if area is None and placement == Placement(image.size, (0, 0, *image.size), image.size):
-        return working
-    return _native_bands(working, placement, area, predictor.classes.out_channels)
+        return Banded(working, placement.area)
+    return Banded(_native_bands(working, placement, area, predictor.classes.out_channels), placement.area)
 
 
 def _working_bands(predictor: Predictor, image: ImageRows, placement: Placement) -> Bands:
     """Bands (C, rows, w) of the prepared image, as the network sees it."""
     height, width = placement.working_size
-    top, left, bottom, right = placement.box
-
-    def read(start: int, stop: int) -> NDArray[np.uint8]:
-        return image.rows(top + start, top + stop)[:, left:right]
 
     def prepared(start: int, stop: int) -> NDArray[np.uint8]:
-        rows = resize_rows(read, (bottom - top, right - left), placement.working_size, start, stop)
-        return placement.finish_rows(rows, start)
+        return placement.apply_rows(image.rows, start, stop)
 
     multiple = predictor.preprocessing.multiple
     padded = (height + -height % multiple, width + -width % multiple)

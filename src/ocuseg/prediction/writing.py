@@ -98,8 +98,9 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
                 kept.write(mask.data)
 
         writing: Future[None] | None = None
+        seen = probability_bands(predictor, image)
         try:
-            for top, band in probability_bands(predictor, image):
+            for top, band in seen.bands:
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(write, top, band)
@@ -121,8 +122,9 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
                 for drawn in overlay_bands(image.rows, read_mask, image.size, classes):
                     put(drawn)
         description = describe(
-            image.rows, read_mask, image.size, levels, measured=predictor.measures, made_for=predictor.made_for
-        )
+            image.rows, read_mask, image.size, levels,
+            measured=predictor.measures, made_for=predictor.made_for, area=seen.area,
+        )  # fmt: skip
     facts = getattr(image, "facts", None)
     rows = rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)
     return Written(with_facts(rows, facts), description, facts)

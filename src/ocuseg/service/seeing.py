@@ -69,14 +69,15 @@ def see(
     mask = np.empty(size, np.uint8)
     levels = np.zeros(3, np.int64)
     steps = np.empty((classes.out_channels, *size), np.uint8) if with_steps else None
-    for top, band in probability_bands(predictor, HeldImage(image)):
+    bands, area = probability_bands(predictor, HeldImage(image))
+    for top, band in bands:
         rows = slice(top, top + band.shape[1])
         mask[rows] = decide(band, predictor.threshold)
         levels += count_foreground(band)
         if steps is not None:
             steps[:, rows] = _STEP_OF_LEVEL[quantise(band)]
     check()
-    area = find_field_of_view(lambda top, bottom: image[top:bottom], size)
+    area = area or find_field_of_view(lambda top, bottom: image[top:bottom], size)
     description = describe(
         lambda top, bottom: image[top:bottom], lambda top, bottom: mask[top:bottom], size, levels,
         measured=predictor.measures, made_for=predictor.made_for, area=area,
