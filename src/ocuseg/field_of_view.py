@@ -60,12 +60,9 @@ class FieldOfView:
         )
         return self.small[rows[:, None], columns[None, :]]
 
-    def box(self) -> tuple[int, int, int, int]:
-        """Return (top, left, bottom, right) of the area, for which all of its rows are gone through once."""
-        return self._box
-
     @functools.cached_property
-    def _box(self) -> tuple[int, int, int, int]:
+    def box(self) -> tuple[int, int, int, int]:
+        """The (top, left, bottom, right) of the area, for which all of its rows are gone through, once."""
         if self.small is None:
             return 0, 0, *self.size
         top, bottom, columns = self.size[0], 0, np.zeros(self.size[1], np.bool_)

@@ -223,7 +223,7 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     if preprocessing.crop == "none" and not scaled and preprocessing.even_light is None:
         return Placement(size, box, preprocessing.size or size, green=preprocessing.channel == "green"), None
     found = area = find_field_of_view(read, size)
-    seen = area.box()
+    seen = area.box
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
     if preprocessing.crop == "field_of_view":
         # The estimate is made on a reduced picture: a narrow margin keeps the outermost pixels.

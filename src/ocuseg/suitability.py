@@ -148,7 +148,7 @@ def _farthest(deviations: Mapping[str, float]) -> float:
 
 def _reduced(read: ReadRows, area: FieldOfView) -> tuple[NDArray[Any], NDArray[np.bool_], float]:
     """The picture (h, w, 3) in 0 to 1, the lit area (h, w) in it, and about how many pixels that has in full size."""
-    top, left, bottom, right = area.box()
+    top, left, bottom, right = area.box
     box = (bottom - top, right - left)
     scale = _SIDE_PX / max(box)
     size = (max(1, round(box[0] * scale)), max(1, round(box[1] * scale)))

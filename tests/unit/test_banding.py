@@ -99,7 +99,7 @@ def assert_same(predictor: Predictor, image: np.ndarray) -> None:
     row = 0
     bands, area = probability_bands(predictor, HeldImage(image))
     found = place(image, predictor.preprocessing).area
-    assert (area and area.box()) == (found and found.box())
+    assert (area and area.box) == (found and found.box)
     for top, band in bands:
         assert top == row
         assert np.array_equal(band, whole[:, top : top + band.shape[1]])

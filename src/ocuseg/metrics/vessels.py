@@ -45,7 +45,7 @@ def vessel_measures(read: ReadRows, area: FieldOfView) -> dict[str, Any]:
 
     Memory is bounded, whatever the size of the mask.
     """
-    top, left, bottom, right = area.box()
+    top, left, bottom, right = area.box
     box = (bottom - top, right - left)
     diameter = max(box)
 

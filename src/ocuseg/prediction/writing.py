@@ -98,9 +98,9 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
                 kept.write(mask.data)
 
         writing: Future[None] | None = None
-        seen = probability_bands(predictor, image)
+        bands, area = probability_bands(predictor, image)
         try:
-            for top, band in seen.bands:
+            for top, band in bands:
                 if writing is not None:
                     writing.result()
                 writing = writer.submit(write, top, band)
@@ -123,7 +123,7 @@ def write_by_bands(plan: Plan, image: ImageRows, predictor: Predictor, writer: E
                     put(drawn)
         description = describe(
             image.rows, read_mask, image.size, levels,
-            measured=predictor.measures, made_for=predictor.made_for, area=seen.area,
+            measured=predictor.measures, made_for=predictor.made_for, area=area,
         )  # fmt: skip
     facts = getattr(image, "facts", None)
     rows = rows_of_areas(plan.name, areas, image.size[0] * image.size[1], classes)

@@ -105,5 +105,5 @@ def _diameter(
     width = mean_width((mask > 0) & (mask != (0 if ignore_index is None else ignore_index)))
     if width is None:
         return None
-    top, left, bottom, right = find_field_of_view(lambda start, stop: image[start:stop], mask.shape).box()
+    top, left, bottom, right = find_field_of_view(lambda start, stop: image[start:stop], mask.shape).box
     return width_px / width * max(bottom - top, right - left)
