@@ -226,9 +226,9 @@ def place_rows(read: ReadRows, size: Size, preprocessing: Preprocessing) -> tupl
     seen = area.box
     diameter = max(seen[2] - seen[0], seen[3] - seen[1])
     if preprocessing.crop == "field_of_view":
-        # The estimate is made on a reduced picture: a narrow margin keeps the outermost pixels.
         margin = math.ceil(_CROP_MARGIN * diameter)
-        area = dataclasses.replace(area, margin_px=margin)
+        # The estimate is sure to a pixel of its reduced picture; further out, networks draw what they never learnt.
+        area = dataclasses.replace(area, margin_px=found.factor)
         box = (
             max(seen[0] - margin, 0),
             max(seen[1] - margin, 0),

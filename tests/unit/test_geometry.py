@@ -89,6 +89,16 @@ class TestPlace:
         assert 150 <= right <= 155
         assert placement.working_size == (bottom - top, right - left)
 
+    @pytest.mark.parametrize(("height", "width", "radius", "sure_to_px"), [(120, 200, 50, 1), (960, 999, 460, 2)])
+    def test_nothing_is_seen_beyond_the_rim_of_the_field_of_view(self, height, width, radius, sure_to_px):
+        image = picture_of_a_disc(height, width, radius)
+        placement = place(image, Preprocessing(crop="field_of_view"))
+        native = placement.undo(np.ones((1, *placement.working_size), np.float32))[0]
+        rows, columns = np.mgrid[:height, :width]
+        away = np.hypot(rows + 0.5 - height / 2, columns + 0.5 - width / 2)
+        assert (native[away <= radius - sure_to_px] == 1).all()
+        assert (native[away > radius + 2.5 * sure_to_px] == 0).all()
+
     def test_field_of_view_diameter_without_crop(self):
         placement = place(picture_of_a_disc(), Preprocessing(field_of_view_diameter_px=50))
         assert placement.box == (0, 0, 120, 200)
