@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,6 +15,10 @@ from typing import Any
 from ocuseg.errors import OutputError
 
 __all__ = ["hash_bytes", "hash_file", "make_folder", "stem_of", "write_json", "write_text", "written_whole"]
+
+_NAMED_BY = 20
+"""Characters of a file's name that its temporary one begins with."""
+_READING_UMASK = threading.Lock()
 
 
 def make_folder(path: Path | str) -> Path:
@@ -41,7 +46,9 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=f".tmp{target.suffix}", dir=target.parent)
+        # The beginning of the name is enough: one that is as long as names may be has no room for more.
+        prefix, suffix = f".{target.name[:_NAMED_BY]}.", f".tmp{target.suffix[:_NAMED_BY]}"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -96,8 +103,10 @@ def hash_bytes(parts: Iterable[bytes | str]) -> str:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    """What new files may not allow; it can only be read by setting it, which two threads must not do at once."""
+    with _READING_UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

@@ -756,3 +756,15 @@ def _complaints(case: Case, answer) -> list[str]:
     )  # of the log, before the command came to the fault
     said = [line for line in answer.err.splitlines() if not line.startswith(notices)]
     return findings + [line for line in said if "were decoded before" not in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("command", ["check data", "train data --out new", "predict bundle {folder} --out new"])
+def test_a_name_that_is_not_utf8_is_named(world: Path, ocuseg, command: str) -> None:
+    shutil.copy(IMAGE, IMAGE.parent / os.fsdecode(b"Aug\xe4.png"))
+    answer = ocuseg(command.format(folder=IMAGE.parent))
+    assert answer.status == 1
+    assert answer.err.splitlines()[-1] == (
+        f"ocuseg: {IMAGE.parent}/Aug\\xe4.png: the name is not UTF-8, so no table or page can hold it; rename it"
+    )
+    assert not Path("new").exists()

@@ -22,6 +22,22 @@ def test_what_ray_does_not_write_is_said(world: Path, ocuseg) -> None:
     assert "--engine ray writes masks and areas alone; leave out what else there shall be" in answer.err
 
 
+def test_ray_has_another_way_to_do_all_anew(world: Path, ocuseg) -> None:
+    answer = ocuseg("predict bundle data --engine ray --again --out masks")
+    assert answer.status == 2
+    assert "--engine ray has no --again; give another --out to do all anew" in answer.err
+
+
+@pytest.mark.parametrize(
+    "option", ["--masks none", "--address 10.0.0.1:6379", "--chunk-images 5", "--worker-cpus 2", "--retry-failed"]
+)
+def test_what_is_of_ray_alone_is_not_left_aside(world: Path, ocuseg, option: str) -> None:
+    answer = ocuseg(f"predict bundle data --out masks {option}")
+    assert answer.status == 2
+    assert f"{option.split()[0]}: of --engine ray alone; add that, or leave it out" in answer.err
+    assert not Path("masks").exists()
+
+
 @pytest.mark.parametrize("missing", ["fsspec", "pyarrow", "ray"])
 def test_without_its_packages_the_engine_names_the_install(
     world: Path, ocuseg, missing: str, monkeypatch: pytest.MonkeyPatch

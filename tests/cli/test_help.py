@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -218,6 +220,16 @@ def test_the_name_of_a_bundle_never_leads_out_of_the_folder(world) -> None:
     bundle = load_bundle("bundle")
     bundle = dataclasses.replace(bundle, info=bundle.info.model_copy(update={"name": "../../up"}))
     assert evaluation_folder(bundle, "test").as_posix() == "evaluation/_.._up-test"
+
+
+def test_a_shipped_model_leaves_a_run_of_its_name_alone(world: Path) -> None:
+    from ocuseg.commands import evaluation_folder
+
+    shutil.copytree("run", "vessels")
+    assert evaluation_folder("vessels", "test").as_posix() == "evaluation/vessels-test"
+    assert evaluation_folder("./vessels", "test").as_posix() == "vessels/evaluation/test"
+    assert evaluation_folder(Path("vessels"), "test").as_posix() == "vessels/evaluation/test"
+    assert evaluation_folder("run", "test").as_posix() == "run/evaluation/test"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way there")

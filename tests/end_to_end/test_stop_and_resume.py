@@ -346,6 +346,12 @@ class TestResume:
         with pytest.raises(OutputError, match="is not empty"):
             train_only(begun, "epochs=1")
 
+    def test_a_table_of_the_users_own_is_no_start(self, train_only: Train, tmp_path: Path) -> None:
+        (tmp_path / "split.csv").write_text("image,note\n")
+        with pytest.raises(OutputError, match="is not empty; give another --out"):
+            train_only(tmp_path, "epochs=1")
+        assert (tmp_path / "split.csv").read_text() == "image,note\n"
+
     @pytest.mark.slow
     def test_of_a_finished_run_does_not_train_again(self, trained: Run, tmp_path: Path) -> None:
         run = tmp_path / "run"

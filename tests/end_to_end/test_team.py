@@ -161,6 +161,7 @@ def test_a_callback_of_the_script_itself_is_refused(
         ({"devices": 0}, "--devices 0"),
         ({"devices": 2, "num_nodes": 2}, "is not HOST:PORT of the first machine"),
         ({"node_rank": 1}, "for the rank one from 0"),
+        ({"main_address": "10.0.0.1:29500"}, "is of several machines; give --num-nodes"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(

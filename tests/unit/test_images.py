@@ -6,6 +6,7 @@ import time
 import tracemalloc
 import warnings
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,15 @@ class TestSixteenBits:
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), COLOUR)
         header = read_header(tmp_path / "a.tif")
         assert (header.size, header.bits, header.format) == (COLOUR.shape[:2], 16, "TIFF")
+
+    @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed, which reads it")
+    def test_a_compression_that_needs_another_package_is_no_damage(self, tmp_path):
+        deep = np.moveaxis(COLOUR.astype(np.uint16) * 257, 2, 0)
+        tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", planarconfig="separate")
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+            tiff.pages[0].tags["Compression"].overwrite(5)  # LZW
+        with pytest.raises(ImageError, match=r"a compression that is not read with them; .* pip install imagecodecs"):
+            read_image(tmp_path / "a.tif")
 
     def test_eight_bit_tiff_with_channels_apart(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(COLOUR, 2, 0), photometric="rgb", planarconfig="separate")

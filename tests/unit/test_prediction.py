@@ -182,6 +182,16 @@ def test_a_large_image_is_held_as_floats_only_once():
     assert peak < 8 * pixels + 4 * 2**20
 
 
+@pytest.mark.parametrize("settings", [{}, {"size": (256, 256)}, {"field_of_view_diameter_px": 252}])
+def test_the_dark_surround_is_background_at_the_size_of_the_network_too(settings):
+    rows, columns = np.mgrid[:256, :256] - 127.5
+    eye = np.where(np.hypot(rows, columns)[..., None] <= 126, (180, 90, 40), (4, 4, 4)).astype(np.uint8)
+    preprocessing = Preprocessing("field_of_view", **settings)
+    found = predictor_of(lambda images: np.full_like(images[:, :1], 9), 2, preprocessing).probabilities(eye)[0]
+    assert found[128, 128] > 0.99
+    assert (found[np.hypot(rows, columns) > 129] == 0).all()
+
+
 def test_a_list_gives_a_list_in_its_order_and_small_images_share_a_call():
     network = RedNetwork()
     predictor = predictor_of(network)

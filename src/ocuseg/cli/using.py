@@ -35,6 +35,8 @@ from ocuseg.cli.options import (
 
 __all__ = ["compare", "evaluate", "predict", "print_scores"]
 
+_CHUNK_IMAGES, _WORKER_CPUS = 100, 1
+
 
 @app.command()
 def evaluate(
@@ -83,8 +85,8 @@ def predict(
     engine: EngineOption = EngineName.local,
     address: AddressOption = None,
     masks: MasksOption = MasksName.table,
-    chunk_images: ChunkOption = 100,
-    worker_cpus: WorkerOption = 1,
+    chunk_images: ChunkOption = _CHUNK_IMAGES,
+    worker_cpus: WorkerOption = _WORKER_CPUS,
     retry_failed: RetryOption = False,
 ) -> None:
     """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
@@ -99,6 +101,8 @@ def predict(
     if engine is EngineName.ray:
         if probabilities or npz or overlay or formats:
             raise typer.BadParameter("--engine ray writes masks and areas alone; leave out what else there shall be")
+        if again:
+            raise typer.BadParameter("--engine ray has no --again; give another --out to do all anew")
         with terminal.progress_bar("predicting") as progress:
             summary = commands.predict_collection(
                 model, images, out=out, address=address, masks=masks.value, chunk_images=chunk_images,
@@ -107,6 +111,16 @@ def predict(
             )  # fmt: skip
         typer.echo(str(summary))
         raise typer.Exit(1 if summary.failed else 0)
+    rays = {
+        "--address": address is not None,
+        "--masks": masks is not MasksName.table,
+        "--chunk-images": chunk_images != _CHUNK_IMAGES,
+        "--worker-cpus": worker_cpus != _WORKER_CPUS,
+        "--retry-failed": retry_failed,
+    }
+    if any(rays.values()):
+        given = ", ".join(name for name, is_given in rays.items() if is_given)
+        raise typer.BadParameter(f"{given}: of --engine ray alone; add that, or leave it out")
     with terminal.progress_bar("predicting") as progress:
         outcomes = commands.predict_each(
             model, images, out=out, probabilities="npz" if npz else probabilities, overlay=overlay, threshold=threshold,

@@ -131,10 +131,11 @@ def evaluation_folder(model: Model, split: str) -> Path:
     """Return where `evaluate` writes by default: in a run's own folder, else `evaluation/<model>-<split>`."""
     from ocuseg.folders import safe_name
 
-    folder = Path(model) if isinstance(model, str | PathLike) else None
-    if folder is not None and (folder / "recipe.yaml").is_file():
-        return folder / "evaluation" / split
-    return Path("evaluation") / f"{safe_name(open_bundle(model).info.name)}-{split}"
+    bundle = open_bundle(model)  # a shipped one by its name, even where a run has that name too
+    run = bundle.folder.parent
+    if isinstance(model, str | PathLike) and Path(model) == run and (run / "recipe.yaml").is_file():
+        return run / "evaluation" / split
+    return Path("evaluation") / f"{safe_name(bundle.info.name)}-{split}"
 
 
 def _learnt_encoding(bundle: Bundle, settings: Recipe) -> MaskEncoding | None:

@@ -240,6 +240,11 @@ def _open_with_tifffile(content: Content, reason: Exception, max_pixels: int) ->
     except ImageError:
         raise
     except Exception as error:
+        if "imagecodecs" in str(error):  # which is not among what this package needs
+            raise ImageError(
+                f"{path}: is a TIFF of 16-bit channels in a compression that is not read with them; save it without "
+                "compression or with deflate, or pip install imagecodecs"
+            ) from error
         raise damaged(path, "TIFF", reason) from error
     if pixels.ndim not in (2, 3) or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: is a TIFF of {pixels.dtype} values; save it with 8 or 16 bits per channel")

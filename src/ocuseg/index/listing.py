@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -33,7 +34,7 @@ def list_folder(folder: Path) -> Listing:
     """Return what `folder` holds, told apart by the file name alone.
 
     Only a file without a suffix, or with a number for one, as DICOM files have it, is looked into. Raises DataError
-    where the folder cannot be read.
+    where the folder cannot be read or a name in it is not UTF-8, as after an old ZIP file.
     """
     try:
         entries = sorted((entry for entry in folder.iterdir() if not _is_hidden(entry)), key=lambda entry: entry.name)
@@ -41,6 +42,8 @@ def list_folder(folder: Path) -> Listing:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{folder}: cannot be read ({reason}); give a folder that you may read") from error
+    for entry in entries:
+        _require_utf8(entry)
     files = [entry for entry in entries if entry not in set(folders)]
     images = tuple(entry for entry in files if has_image_suffix(entry) or _is_bare_dicom(entry))
     return Listing(images, tuple(entry for entry in files if entry not in set(images)), folders)
@@ -56,11 +59,13 @@ def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
     """Return the pictures to predict on: the files given and, for each folder given, the pictures in it.
 
     A file that is named outright is kept whatever its suffix; none is returned twice.
-    Raises UsageError for a path that does not exist, DataError for a folder without pictures.
+    Raises UsageError for a path that does not exist, DataError for a folder without pictures and for a name that is not
+    UTF-8.
     """
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     found: dict[Path, None] = {}
     for path in given:
+        _require_utf8(path)
         if path.is_dir():
             images = list_folder(path).images
             if not images:
@@ -74,6 +79,15 @@ def find_images(paths: Path | str | Iterable[Path | str]) -> list[Path]:
         else:
             raise UsageError(f"{path}: does not exist; give an image or a folder of images")
     return list(found)
+
+
+def _require_utf8(path: Path) -> None:
+    name = os.fsencode(path)
+    try:
+        name.decode()
+    except UnicodeDecodeError as error:
+        told = name.decode(errors="backslashreplace")
+        raise DataError(f"{told}: the name is not UTF-8, so no table or page can hold it; rename it") from error
 
 
 def _is_bare_dicom(path: Path) -> bool:

@@ -114,9 +114,7 @@ class Predictor:
         return [self._found(image, placement) for image, placement in zip(images, placements, strict=True)]
 
     def _found(self, image: NDArray[np.uint8], placement: Placement) -> tuple[Placement, NDArray[np.float32]]:
-        placement, found = self.adapt(
-            placement, lambda plain, wanted: plain.working_probabilities([image], [wanted])[0]
-        )
+        placement, found = self.adapt(placement, lambda plain, at: plain.working_probabilities([image], [at])[0])
         if found is None:
             found = self.working_probabilities([image], [placement])[0]
         return placement, placement.undo(self.without_small_pieces(found))
@@ -170,9 +168,10 @@ class Predictor:
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
     ) -> list[NDArray[np.float32]]:
         found = map(self.without_small_pieces, self.working_probabilities(images, placements))
+        size = placements[0].working_size
+        untouched = Placement(size, (0, 0, *size), size)  # needs no second array where all of it was seen
         return [
-            # What was seen as it is needs no second array.
-            one if placement == Placement(one.shape[1:], (0, 0, *one.shape[1:]), one.shape[1:]) else placement.undo(one)
+            one if placement.seen is None and placement == untouched else placement.undo(one)
             for placement, one in zip(placements, found, strict=True)
         ]
 

@@ -120,6 +120,8 @@ def _own(device: str, devices: int, num_nodes: int, node_rank: int, main_address
             f"--devices {devices}, --num-nodes {num_nodes}, --node-rank {node_rank}: give numbers from 1 on, and for "
             "the rank one from 0 to the number of nodes less 1"
         )
+    if num_nodes == 1 and main_address is not None:
+        raise UsageError(f"--main-address {main_address} is of several machines; give --num-nodes and --node-rank too")
     if num_nodes > 1 and not (main_address or "").rpartition(":")[2].isdigit():
         raise UsageError(
             f"--num-nodes {num_nodes}: --main-address {main_address or '(not given)'} is not HOST:PORT of the first "

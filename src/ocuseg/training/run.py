@@ -151,7 +151,7 @@ def start_run(
     `processes` is how many train it. With a `plan` it is a cross-validation, or one `fold` of it. Raises OutputError
     where the folder holds anything already, but for what a start that was cut short has left.
     """
-    if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
+    if folder.is_dir() and not _is_begun(folder):
         resume = f", or go on with --resume {folder}" if (folder / "recipe.yaml").is_file() else ""
         raise OutputError(f"{folder}: is not empty; give another --out{resume}")
     make_folder(folder)
@@ -235,11 +235,16 @@ def _settled(recipe: Recipe, checked: CheckResult) -> Recipe:
     return recipe.model_copy(update={"loss": settled_loss(recipe.loss, checked.classes.out_channels)})
 
 
-def _is_begun(path: Path) -> bool:
-    """Whether `path` is what `start_run` writes before the recipe."""
-    if path.name == "checkpoints" and path.is_dir():
-        return all(inner.name == START_FILE or _is_temporary(inner) for inner in path.iterdir())
-    return path.name in ("split.csv", "folds.csv", "findings.json", "environment.json") or _is_temporary(path)
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder is empty or holds what `start_run` writes before the recipe: its checkpoints' folder first."""
+    found = set(folder.iterdir())
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.is_dir():  # a table here is the user's own
+        return not found
+    names = ("split.csv", "folds.csv", "findings.json", "environment.json")
+    return all(path.name in names or _is_temporary(path) for path in found - {checkpoints}) and all(
+        path.name == START_FILE or _is_temporary(path) for path in checkpoints.iterdir()
+    )
 
 
 def _is_temporary(path: Path) -> bool:
