@@ -189,3 +189,9 @@ class TestDrawRetro:
         found = np.concatenate([(drawn.image[..., 1] < 90)[drawn.mask > 0] for drawn in retro])
         cataract = np.concatenate([(drawn.mask == 2)[drawn.mask > 0] for drawn in retro])
         assert 2 * (found & cataract).sum() / (found.sum() + cataract.sum()) < 0.6
+
+
+def test_some_lenses_are_dense_and_let_little_light_back(retro):
+    brightness = [np.median(drawn.image[drawn.mask == 1].max(axis=1)) for drawn in retro]
+    assert 5 <= sum(level < 90 for level in brightness) <= 25
+    assert sum(level > 200 for level in brightness) >= 15

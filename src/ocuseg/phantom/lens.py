@@ -47,7 +47,8 @@ def draw_retro(seed: int, size: int | tuple[int, int] = (256, 384)) -> Phantom:
 
     The same `seed` and `size` (one side, or height and width, in pixels) always give the same picture. Cataract is
     where opacities (wedges from the rim, clouds, spokes, dots, vacuoles) take at least .15 of the light; uneven
-    glow, the dark bands of a polariser and reflections count as clear lens. About a third of the lenses are clear.
+    glow, the dark bands of a polariser and reflections count as clear lens. About a third of the lenses are clear; in a
+    quarter the reflex is weak, as of a dense lens.
     """
     height, width = (size, size) if isinstance(size, int) else size
     canvas = Canvas(np.random.default_rng((seed, 0x1E5)), (height, width))
@@ -97,6 +98,9 @@ def _glow(canvas: Canvas, lens: _Lens) -> Floats:
             -np.square(np.hypot(lens.across - number(-0.7, 0.7), lens.down - number(-0.7, 0.7)) / number(0.2, 0.5))
         )
         level = level + number(0.1, 0.5) * near * np.clip(0.3 + canvas.texture(0.08), 0, 1.5)
+    if canvas.chance(0.25):  # a dense lens lets little light back, in clouds
+        clouds = number(0.6, 1) + number(0.1, 0.5) * canvas.texture(number(0.1, 0.5))
+        level = level * number(0.15, 0.6) * np.clip(clouds, 0.1, 2)
     return np.asarray(np.clip(level, 0.02, 1.6), np.float32)
 
 
