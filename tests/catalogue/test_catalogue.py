@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -185,6 +187,23 @@ def test_a_broken_connection_is_gone_on_from_where_it_broke(tmp_path, site):
     assert ranges == [None, "bytes=300000-", "bytes=500000-"]
     assert site.asked[1][1]["If-Range"] == '"one"'
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_network_that_goes_away_is_no_full_disk(tmp_path, site, monkeypatch: pytest.MonkeyPatch):
+    file = remote(site, CONTENT)
+    opened = fetching._open
+    attempts: list[int] = []
+
+    def unreachable(*words: Any) -> Any:
+        answer = opened(*words)
+        attempts.append(1)
+        if len(attempts) < 3:
+            monkeypatch.setattr(answer, "read", mock.Mock(side_effect=OSError(errno.EHOSTUNREACH, "No route to host")))
+        return answer
+
+    monkeypatch.setattr(fetching, "_open", unreachable)
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
+    assert len(attempts) == 3
 
 
 def test_what_was_fetched_is_kept_for_a_later_call(tmp_path, site):

@@ -289,6 +289,17 @@ def test_images_may_lie_elsewhere_and_stay_there(source: Path, tmp_path: Path) -
 # --- splits and groups ------------------------------------------------------------------------------------------------
 
 
+def test_the_name_of_the_whole_folder_makes_no_split_of_coco(tmp_path: Path) -> None:
+    source = tmp_path / "slit-lamp-test-2024"
+    source.mkdir()
+    picture(source / "eye.png")
+    (source / "instances.json").write_text(json.dumps(coco()))
+    assert not (run(source).folder / "split.csv").exists()
+    (source / "instances.json").rename(source / "instances_val.json")
+    named = ocuseg.import_annotations(source, out=tmp_path / "named")
+    assert ",val" in (named.folder / "split.csv").read_text()
+
+
 def test_cases_of_supervisely_are_groups_and_its_tags_splits(source: Path) -> None:
     for case in ("case_1", "case_2"):
         write_supervisely(source / case, {"eye.png": np.ones((9, 9), np.uint8)})

@@ -202,6 +202,20 @@ class TestSixteenBits:
         with pytest.raises(ImageError, match=r"a compression that is not read with them; .* pip install imagecodecs"):
             read_image(tmp_path / "a.tif")
 
+    def test_a_tiff_of_a_thousand_channels_in_one_strip_is_refused_before_it_is_decoded(self, tmp_path):
+        deep = np.zeros((3, 200, 200), np.uint16)
+        tifffile.imwrite(
+            tmp_path / "a.tif", deep, photometric="rgb", planarconfig="separate", compression="zlib", rowsperstrip=200
+        )
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+            tags = tiff.pages[0].tags
+            offset, length = tags["StripOffsets"].value[0], tags["StripByteCounts"].value[0]
+            for name, value in (("StripOffsets", offset), ("StripByteCounts", length), ("BitsPerSample", 16)):
+                tags[name].overwrite([value] * 1000)
+            tags["SamplesPerPixel"].overwrite(1000)
+        with pytest.raises(ImageError, match="is a TIFF of 1000 channels; save it with 1 to 4"):
+            read_image(tmp_path / "a.tif")
+
     def test_eight_bit_tiff_with_channels_apart(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(COLOUR, 2, 0), photometric="rgb", planarconfig="separate")
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), COLOUR)

@@ -129,7 +129,7 @@ def _attempt(file: RemoteFile, part: Path, note: Path, tell: Told | None) -> Non
         with part.open("r+b" if done else "wb") as out:
             out.seek(done)
             out.truncate()
-            while chunk := answer.read(_CHUNK_BYTES):
+            while chunk := _read(answer):
                 done += len(chunk)
                 if done > most:
                     raise DataError(f"{file.url}: is longer than the {most} bytes expected; it was changed")
@@ -138,6 +138,15 @@ def _attempt(file: RemoteFile, part: Path, note: Path, tell: Told | None) -> Non
                     tell(done, total)
     if total and done < total:
         raise _BrokenError(f"ended after {done} of {total} bytes")
+
+
+def _read(answer: Any) -> bytes:
+    """Read on. Raises `_BrokenError` for whatever befalls the network, which is no fault of the disk."""
+    try:
+        chunk: bytes = answer.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise _BrokenError(_reason(error)) from error
+    return chunk
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:

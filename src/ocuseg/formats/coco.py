@@ -32,7 +32,8 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     labels: dict[str, str | None] = {}
     pages: list[Page] = []
     for path, content in contents(source, is_content, losses):
-        split = split_in(path.stem, path.parent.name) if source.is_dir() else None
+        # The name of the source itself says nothing of a split.
+        split = split_in(path.stem, "" if path.parent == source else path.parent.name) if source.is_dir() else None
         try:
             _require_distinct_ids(content)
             names = {category["id"]: words_of(category["name"]) for category in content["categories"]}

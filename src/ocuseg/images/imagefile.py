@@ -38,6 +38,7 @@ __all__ = ["TURNS", "ImageFile", "open_image_file", "silence"]
 
 _PLUGINS = {"PNG": "Png", "JPEG": "Jpeg", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "WebP": "WebP"}  # others: Ppm
 _ORIENTATION, _PLANAR = 0x0112, 0x011C
+_MOST_SAMPLES = 8
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -230,6 +231,8 @@ def _open_with_tifffile(content: Content, reason: Exception, max_pixels: int) ->
         with silence(), _silent("tifffile"), tifffile.TiffFile(content.open()) as tiff:
             page = tiff.pages[0]
             size = (int(page.imagelength), int(page.imagewidth))
+            if page.samplesperpixel > _MOST_SAMPLES:  # all of which may be one and the same strip
+                raise ImageError(f"{path}: is a TIFF of {page.samplesperpixel} channels; save it with 1 to 4")
             needed = size[0] * (size[1] * page.samplesperpixel * page.bitspersample // 8)
             check_claim(path, content.num_bytes, size, needed, 1 if page.compression == 1 else None, max_pixels)
             pixels = page.asarray()
