@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -164,3 +165,26 @@ def test_a_folder_of_nifti_files_is_predicted_and_checked(tmp_path):
                 Image.fromarray(drawn % 2).save(tmp_path / "data" / split / part / name)
     findings = commands.check(tmp_path / "data")
     assert [str(item) for item in findings if item.level == "error" and "copy" not in str(item)] == []
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_what_lies_before_the_pixels_is_not_unpacked_whatever_it_claims(tmp_path, kind, order):
+    plain = nifti(tmp_path / "eye.nii", values(), kind=kind)
+    header = nibabel.load(plain).header.as_byteswapped(order)
+    header["vox_offset"] = 60_000_000
+    claimed = int(60_000_000 - header.sizeof_hdr - 4)
+    extension = np.array([claimed, 6], order + "i4").tobytes()
+    content = header.binaryblock + b"\1\0\0\0" + extension + bytes(claimed)
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(content, 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="damaged"):
+            read_image(tmp_path / "bomb.nii.gz")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    image = kind(np.ascontiguousarray(values().T), AFFINE)
+    written = kind(image.dataobj, AFFINE, image.header.as_byteswapped(order))
+    nibabel.save(written, tmp_path / "whole.nii.gz")
+    np.testing.assert_array_equal(read_image(tmp_path / "whole.nii.gz")[..., 0], values())

@@ -7,6 +7,7 @@ Its first axis runs along a row and its second down the rows, as ITK and nnU-Net
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from typing import Any, cast
 
@@ -49,16 +50,19 @@ def open_nifti(content: Content, max_pixels: int) -> Medical:
     def opened() -> Any:
         raw = content.open()
         stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-        first = stream.read(8)
+        first = stream.read(176)
         stream.seek(0)
-        kind = nibabel.Nifti2Image if first[4:] == b"n+2\0" else nibabel.Nifti1Image
+        is_second = first[4:8] == b"n+2\0"
+        # All before the pixels is read at once, whatever it claims to hold.
+        if not 0 <= _offset_of(first, is_second) <= _MOST_HEADER_BYTES:
+            raise ValueError("the pixels do not begin near the header")
+        kind = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
         return kind.from_stream(stream)
 
     try:
         file = opened()
         header = file.header
         shape, dtype = tuple(int(side) for side in file.shape), header.get_data_dtype()
-        offset = float(header["vox_offset"])
         unit = _MM_OF_UNIT.get(header.get_xyzt_units()[0])
         zooms = [float(zoom) for zoom in header.get_zooms()[:2]]
     except Exception:
@@ -68,7 +72,7 @@ def open_nifti(content: Content, max_pixels: int) -> Medical:
         sides = " x ".join(map(str, shape))
         raise ImageError(f"{content.path}: has {sides} values, not one slice; give the slices one by one")
     size = (shape[1], shape[0])
-    if not 0 <= offset <= _MOST_HEADER_BYTES or min(size) < 1:
+    if min(size) < 1:
         raise _damaged(content)
     needed = size[0] * size[1] * dtype.itemsize
     check_claim(content.path, content.num_bytes, size, needed, 1032 if compressed else 1, max_pixels)
@@ -111,6 +115,13 @@ def open_nifti(content: Content, max_pixels: int) -> Medical:
     mode = "RGB" if coloured else str(dtype)
     bits = 8 if coloured else 8 * cast("int", dtype.itemsize)
     return Medical("NIfTI", mode, bits, size, 1, Facts(spacing, None, notes), image, labels)
+
+
+def _offset_of(header: bytes, is_second: bool) -> float:
+    """The byte at which the pixels begin, by the first 176 bytes of a header of NIfTI-1 or NIfTI-2."""
+    order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
+    kind, place = ("q", 168) if is_second else ("f", 108)
+    return float(struct.unpack_from(order + kind, header, place)[0])
 
 
 def _fits(values: NDArray[Any]) -> bool:
