@@ -8,7 +8,7 @@ from typing import Any
 from ocuseg.errors import DataError
 from ocuseg.formats.finding import Images
 from ocuseg.formats.losses import UNREADABLE, LeftOutError, Losses
-from ocuseg.formats.reading import colour_of, contents, split_in, words_of
+from ocuseg.formats.reading import colour_of, contents, folder_split, split_in, words_of
 from ocuseg.formats.regions import pack
 from ocuseg.formats.runs import coco_counts, pixels_of_runs
 from ocuseg.formats.source import Page, Shape, collect, outline
@@ -32,8 +32,7 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     labels: dict[str, str | None] = {}
     pages: list[Page] = []
     for path, content in contents(source, is_content, losses):
-        # The name of the source itself says nothing of a split.
-        split = split_in(path.stem, "" if path.parent == source else path.parent.name) if source.is_dir() else None
+        split = (split_in(path.stem) or folder_split(source, path)) if source.is_dir() else None
         try:
             _require_distinct_ids(content)
             names = {category["id"]: words_of(category["name"]) for category in content["categories"]}

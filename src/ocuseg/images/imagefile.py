@@ -38,7 +38,7 @@ __all__ = ["TURNS", "ImageFile", "open_image_file", "silence"]
 
 _PLUGINS = {"PNG": "Png", "JPEG": "Jpeg", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "WebP": "WebP"}  # others: Ppm
 _ORIENTATION, _PLANAR = 0x0112, 0x011C
-_MOST_SAMPLES = 8
+_MOST_SAMPLES = 8  # of a pixel of a TIFF; red, green, blue, alpha and some more
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
