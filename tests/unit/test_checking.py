@@ -345,6 +345,23 @@ class TestMaskValues:
         assert "mask_threshold: 128" in the(result, "masks-undecided").remedy
         assert faults(check(tmp_path, mask_threshold=128)) == []
 
+    @pytest.mark.parametrize(("shape", "dtype"), [(SIZE, np.uint16), ((*SIZE, 3), np.uint8)])
+    def test_a_threshold_counts_all_of_very_many_values(self, tmp_path: Path, shape: tuple[int, ...], dtype: Any):
+        most = int(np.iinfo(dtype).max)
+        values = np.random.default_rng(0).integers(0, most, shape, dtype, endpoint=True)
+        make(tmp_path, lambda _: Image.fromarray(values))
+        view = np.zeros(SIZE, dtype=np.uint8)
+        (tmp_path / "val/fov").mkdir()
+        for number, rows in ((5, 20), (6, 0)):
+            view[:rows] = 255
+            Image.fromarray(view * (rows > 0)).save(tmp_path / f"val/fov/{number}.png")
+        threshold = most * 4 // 5
+        foreground = values.reshape(*SIZE, -1).max(axis=2) >= threshold
+        result = check(tmp_path, mask_threshold=threshold)
+        assert result.image_class_pixels["1"].tolist() == [(~foreground).sum(), foreground.sum()]
+        assert result.image_class_pixels["5"].tolist() == [(~foreground[:20]).sum(), foreground[:20].sum()]
+        assert faults(result) == [("error", "field-of-view-empty", "val/fov/6.png")]
+
     def test_soft_edges_in_one_mask(self, tmp_path: Path):
         make(tmp_path)
         Image.fromarray(ids() * 255).filter(ImageFilter.GaussianBlur(2)).save(tmp_path / "val/masks/5.png")

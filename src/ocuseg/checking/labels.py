@@ -33,6 +33,10 @@ class Labels:
         """Return the pixels of each class (C,) inside the field of view, or in the whole mask; none of ignored ones."""
         assert self.classes is not None
         counts = np.zeros(len(self.classes), dtype=np.int64)
+        if self.encoding is not None and self.encoding.threshold is not None:
+            levels, pixels = (mask.levels if whole else mask.levels_inside).T
+            foreground = levels >= self.encoding.threshold
+            return np.array([pixels[~foreground].sum(), pixels[foreground].sum()], dtype=np.int64)
         for value, pixels in (mask.counts if whole else mask.inside).items():
             class_id = self._id(mask, value)
             if class_id is not None and class_id < len(counts):

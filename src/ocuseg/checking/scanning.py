@@ -55,7 +55,8 @@ class MaskScan:
     """The values of one mask: pixels per raw value, in all and inside the field of view.
 
     `colours` are those of the palette entries in use. Of more than 256 different values the commonest are kept, and
-    `distinct` says how many there are.
+    `distinct` says how many there are. `levels` and `levels_inside` (L, 2) are each brightness and its pixels, all of
+    them: a threshold divides them.
     """
 
     header: ImageHeader
@@ -65,6 +66,8 @@ class MaskScan:
     inside: dict[Value, int]
     colours: dict[int, Colour]
     distinct: int
+    levels: NDArray[np.int32]
+    levels_inside: NDArray[np.int32]
 
 
 @dataclass(slots=True)
@@ -168,16 +171,29 @@ def _scan_image(scan: Scan, path: Path) -> None:
 def _scan_mask(path: Path, view: NDArray[np.bool_] | None) -> MaskScan:
     header, raw = read_header(path), read_mask(path)
     counts = count_values(raw)
-    inside = counts
+    inside, levels = counts, _count_levels(raw, counts)
+    levels_inside = levels
     if view is not None and view.shape == raw.size:
-        inside = count_values(RawMask(raw.values[view][np.newaxis], raw.kind, raw.palette))
+        part = RawMask(raw.values[view][np.newaxis], raw.kind, raw.palette)
+        inside = count_values(part)
+        levels_inside = _count_levels(part, inside)
     colours: dict[int, Colour] = {}
     if raw.palette is not None:
         for value in counts:
             if isinstance(value, int) and value < len(raw.palette):
                 red, green, blue = raw.palette[value].tolist()
                 colours[value] = (red, green, blue)
-    return MaskScan(header, raw.size, raw.kind, _commonest(counts), _commonest(inside), colours, len(counts))
+    return MaskScan(
+        header, raw.size, raw.kind, _commonest(counts), _commonest(inside), colours, len(counts), levels, levels_inside
+    )
+
+
+def _count_levels(raw: RawMask, counts: dict[Value, int]) -> NDArray[np.int32]:
+    """Return each brightness and its pixels (L, 2), from the pixels of each value: there are far fewer of these."""
+    values = np.array(list(counts), dtype=raw.values.dtype).reshape(1, len(counts), *raw.values.shape[2:])
+    levels, place = np.unique(RawMask(values, raw.kind, raw.palette).levels, return_inverse=True)
+    pixels = np.bincount(place.ravel(), weights=list(counts.values()), minlength=len(levels))
+    return np.stack([levels, pixels], axis=1).astype(np.int32)
 
 
 def _commonest(counts: dict[Value, int]) -> dict[Value, int]:
