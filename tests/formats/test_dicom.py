@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import struct
 import subprocess
 import sys
 import zlib
@@ -21,6 +22,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
@@ -272,8 +274,29 @@ def test_bombs_are_refused_before_they_are_inflated(tmp_path):
     start = 144 + int.from_bytes(path.read_bytes()[140:144], "little")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     zeros = b"".join(deflate.compress(bytes(1 << 24)) for _ in range(40)) + deflate.flush()
-    path.write_bytes(path.read_bytes()[:start] + zeros)
-    assert "inflates to more than" in refused(path)
+    head, meta = path.read_bytes()[:132], path.read_bytes()[144:start]
+
+    def refused_with(group_length: int, meta: bytes) -> None:
+        length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, group_length)
+        path.write_bytes(head + length + meta + zeros)
+        assert "inflates to more than" in refused(path)
+
+    refused_with(len(meta), meta)
+    # The transfer syntax far from the beginning, and a length that leads to a harmless stream in a private element.
+    harmless = zlib.compress(b"little", wbits=-zlib.MAX_WBITS).ljust(3000, b"\0")
+    private = struct.pack("<HH2sHI", 2, 0x0102, b"OB", 0, len(harmless)) + harmless
+    refused_with(len(private + meta), private + meta)
+    refused_with(len(meta) + 12, meta + private)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_a_file_too_large_to_be_held_reads_the_same(tmp_path, monkeypatch, syntax):
+    data = photograph(colours())
+    data.file_meta.TransferSyntaxUID = syntax
+    path = save(data, tmp_path / "eye.dcm")
+    monkeypatch.setattr("ocuseg.images.content._HELD_BYTES", 0)
+    assert np.array_equal(read_image(path), colours())
+    assert read_header(path).size == colours().shape[:2]
 
 
 def test_files_without_a_suffix_are_known_by_their_content(tmp_path):

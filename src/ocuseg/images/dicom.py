@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def open_dicom(content: Content, max_pixels: int) -> Medical:
     def image() -> NDArray[Any]:
         if is_segmentation:
             raise ImageError(f"{content.path}: is a DICOM segmentation, not an image; give it as a mask")
-        values = _pixels(content, 0)
+        values = _pixels(content, header, 0)
         try:
             return seen(header, values, bits)
         except Exception:
@@ -87,8 +88,8 @@ def open_dicom(content: Content, max_pixels: int) -> Medical:
     def labels() -> NDArray[Any]:
         if is_segmentation:
             check_claim(content.path, content.num_bytes, size, size[0] * size[1] * frames // 8, None, max_pixels)
-            return _segments(content, header, size, _pixels(content, None).reshape(frames, *size))
-        return _pixels(content, 0)
+            return _segments(content, header, size, _pixels(content, header, None).reshape(frames, *size))
+        return _pixels(content, header, 0)
 
     return Medical("DICOM", photometric, bits, size, frames, facts, image, labels)
 
@@ -97,18 +98,17 @@ def _read_header(content: Content) -> Dataset:
     """What `_KEYWORDS` name of a file that has pixels."""
     import pydicom
 
-    deflated = _is_deflated(content)
-    if deflated:
-        _check_deflated(content)
-    file = content.open()
+    file = _File(content)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-        _ = header.file_meta.TransferSyntaxUID
-        next_tag = b"" if deflated else file.read(4)
+        syntax = header.file_meta.TransferSyntaxUID
+        next_tag = file.read(4)
+    except ImageError:
+        raise
     except Exception:
         raise _damaged(content) from None
-    if "Rows" in header and not deflated:
-        order = "big" if header.file_meta.TransferSyntaxUID == _NATIVE[2] else "little"
+    if "Rows" in header and syntax != _DEFLATED:
+        order = "big" if syntax == _NATIVE[2] else "little"
         tag = (int.from_bytes(next_tag[:2], order), int.from_bytes(next_tag[2:], order))  # type: ignore[arg-type]
         if tag in ((0x7FE0, 0x0008), (0x7FE0, 0x0009)):
             raise ImageError(f"{content.path}: holds fractions (float pixels); export it with 8 or 16 bits")
@@ -120,43 +120,56 @@ def _read_header(content: Content) -> Dataset:
     return header
 
 
-def _is_deflated(content: Content) -> bool:
-    return _DEFLATED.encode() in content.head[:1024]
+class _File:
+    """The bytes as a file for pydicom, which inflates a deflated data set as a whole: not one that fills the memory.
+
+    It asks for the rest of the file at once then. So where the data set begins, and whether it is deflated, is decided
+    by pydicom alone and not a second time here. It is no `BufferedReader`, of which pydicom wants to know a name.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._path, self._file = content.path, content.open()
+        self.seek, self.tell = self._file.seek, self._file.tell
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = self._file.read(-1 if size is None else size)
+        if size is None or size < 0:
+            with contextlib.suppress(zlib.error):  # for pydicom to say
+                if _inflates_to_more(found, _MOST_INFLATED_BYTES):
+                    raise ImageError(f"{self._path}: inflates to more than 0.5 GB; export it with another syntax")
+        return found
 
 
-def _check_deflated(content: Content) -> None:
-    """Raise ImageError where a deflated file, which pydicom inflates as a whole, would fill the memory."""
-    group_length = int.from_bytes(content.head[140:144], "little")
-    left, inflate = _MOST_INFLATED_BYTES, zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        with content.open() as file:
-            file.seek(144 + group_length)
-            while not inflate.eof and (part := inflate.unconsumed_tail or file.read(1 << 18)):
-                left -= len(inflate.decompress(part, 1 << 20))
-                if left < 0:
-                    raise ImageError(f"{content.path}: inflates to more than 0.5 GB; export it with another syntax")
-    except zlib.error:
-        raise _damaged(content) from None
+def _inflates_to_more(deflated: bytes, limit: int) -> bool:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    for start in range(0, len(deflated), 1 << 18):
+        part = deflated[start : start + (1 << 18)]
+        while part and not inflate.eof:
+            limit -= len(inflate.decompress(part, 1 << 20))
+            if limit < 0:
+                return True
+            part = inflate.unconsumed_tail
+    return False
 
 
-def _pixels(content: Content, index: int | None) -> NDArray[Any]:
+def _pixels(content: Content, header: Dataset, index: int | None) -> NDArray[Any]:
     """The values of one frame (H, W) or (H, W, 3), in RGB where they are colours, or of all frames for None."""
     from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
     reasons = []
     # From the file pydicom reads no more than the frame; the whole data set helps where that is deflated or odd.
-    for whole in (True,) if _is_deflated(content) else (False, True):
+    for whole in (True,) if header.file_meta.TransferSyntaxUID == _DEFLATED else (False, True):
         try:
-            source: Any = dcmread(content.open()) if whole else content.open()
+            source: Any = dcmread(_File(content)) if whole else _File(content)
             found: NDArray[Any] = pixel_array(source, index=index)
             return found
-        except MemoryError:
+        except (MemoryError, ImageError):
             raise
         except Exception as error:
             reasons.append(str(error))
     words = ("missing dependencies", "does not support", "is not supported")  # what pydicom says of its decoders
-    raise _undecodable(content) if any(word in reasons[-1] for word in words) else _damaged(content)
+    raise _undecodable(content, header) if any(word in reasons[-1] for word in words) else _damaged(content)
 
 
 def _segments(
@@ -205,10 +218,8 @@ def _kind(uid: Any) -> str:
     return name if name and not name[0].isdigit() else "of an unknown kind"
 
 
-def _undecodable(content: Content) -> ImageError:
-    from pydicom import dcmread
-
-    name = dcmread(content.open(), specific_tags=[], stop_before_pixels=True).file_meta.TransferSyntaxUID.name
+def _undecodable(content: Content, header: Dataset) -> ImageError:
+    name = header.file_meta.TransferSyntaxUID.name
     return ImageError(
         f"{content.path}: is compressed as {name}, which no decoder here can read; "
         "export it as JPEG baseline, JPEG 2000, RLE or uncompressed"
