@@ -495,10 +495,11 @@ def test_a_segmentation_of_somebody_else_is_not_written_over(tmp_path):
     target = tmp_path / "out" / "dicom-seg" / "eye.dcm"
     commands.predict(model, tmp_path / "eye.dcm", out=tmp_path / "out", formats=["dicom-seg"], again=True)
     corrected = pydicom.dcmread(target)
-    corrected.Manufacturer = "A labelling tool"
+    corrected.PixelData = bytes(len(corrected.PixelData))
     corrected.save_as(target)
-    with pytest.raises(OutputError, match="would be lost"):
+    with pytest.raises(OutputError, match="was changed since 'ocuseg predict' wrote it"):
         commands.predict(model, tmp_path / "eye.dcm", out=tmp_path / "out", formats=["dicom-seg"])
+    assert not read_dicom_segmentation(target).any()
     with pytest.raises(UsageError, match="is no format to write"):
         commands.predict(model, tmp_path / "eye.dcm", out=tmp_path / "none", formats=["seg"])
     assert not (tmp_path / "none").exists()

@@ -6,6 +6,7 @@ in it. Name, number, birth date and sex of the person and date, number and docto
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 import warnings
@@ -61,11 +62,34 @@ def write_dicom_segmentation(path: Path | str, image: Path | str, mask: NDArray[
     same picture gets the same identifier again. Raises ImageError where `image` is no such DICOM file or has another
     size, UsageError without highdicom, OutputError where it cannot be written.
     """
+    content = _encoded(Path(image), mask, classes)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def read_dicom_segmentation(path: Path | str) -> NDArray[np.uint8]:
+    """Return the segment numbers (H, W) of a segmentation of one picture, which `write_dicom_segmentation` makes ids.
+
+    Raises ImageError where it is none, or has overlapping segments or several pictures.
+    """
+    raw = read_mask(path)
+    if raw.values.dtype != np.uint8 or raw.values.ndim != 2:
+        raise ImageError(f"{path}: is no segmentation of up to 255 segments; give a DICOM file of the modality SEG")
+    return np.asarray(raw.values, dtype=np.uint8)
+
+
+def dicom_seg_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:
+    """Return what opens a function that writes `dicom-seg/NAME.dcm` from a name, the picture's file and its mask."""
+    return one_file_each(out, "dicom-seg", ".dcm", lambda image, mask: _encoded(image, mask, classes))
+
+
+def _encoded(image: Path, mask: NDArray[np.uint8], classes: Classes) -> bytes:
     try:
         from highdicom.seg import Segmentation
     except ImportError as error:
         raise UsageError("DICOM segmentations need highdicom; install it: pip install 'ocuseg[medical]'") from error
-    source = _reference(Path(image))
+    source = _reference(image)
     if (source.Rows, source.Columns) != mask.shape:
         height, width = mask.shape
         raise ImageError(
@@ -103,29 +127,9 @@ def write_dicom_segmentation(path: Path | str, image: Path | str, mask: NDArray[
         shared.pop("PixelMeasuresSequence", None)
     if frames > 1:
         _refer_to_first_frame(found)
-    with written_whole(path) as temporary:
-        found.save_as(temporary)
-    return Path(path)
-
-
-def read_dicom_segmentation(path: Path | str) -> NDArray[np.uint8]:
-    """Return the segment numbers (H, W) of a segmentation of one picture, which `write_dicom_segmentation` makes ids.
-
-    Raises ImageError where it is none, or has overlapping segments or several pictures.
-    """
-    raw = read_mask(path)
-    if raw.values.dtype != np.uint8 or raw.values.ndim != 2:
-        raise ImageError(f"{path}: is no segmentation of up to 255 segments; give a DICOM file of the modality SEG")
-    return np.asarray(raw.values, dtype=np.uint8)
-
-
-def dicom_seg_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:
-    """Return what opens a function that writes `dicom-seg/NAME.dcm` from a name, the picture's file and its mask."""
-
-    def write(path: Path, image: Path, mask: NDArray[np.uint8]) -> Path:
-        return write_dicom_segmentation(path, image, mask, classes)
-
-    return one_file_each(out / "dicom-seg", ".dcm", write, _is_ours)
+    file = io.BytesIO()
+    found.save_as(file)
+    return file.getvalue()
 
 
 def _reference(image: Path) -> Dataset:
@@ -215,12 +219,3 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _is_ours(path: Path) -> bool:
-    from pydicom import dcmread
-
-    try:
-        return bool(dcmread(path, stop_before_pixels=True).get("Manufacturer") == _MANUFACTURER)
-    except Exception:
-        return False

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
 from ocuseg.errors import UsageError
-from ocuseg.formats.pieces import Files, Piece, pieces, to_json
-from ocuseg.formats.putting import Put
+from ocuseg.formats.pieces import Piece, pieces
+from ocuseg.formats.putting import Files, Put, to_json
 from ocuseg.formats.runs import runs_of_pixels
 
 __all__ = ["coco_file", "cvat_file", "geojson_files", "labelme_files"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,34 @@ def write_nifti(path: Path | str, image: Path | str, mask: NDArray[np.uint8]) ->
     in its viewers the mask lies on the PNG or DICOM file that it is of. Raises UsageError without nibabel, OutputError
     where it cannot be written.
     """
+    content = _encoded(Path(image), mask)
+    if Path(path).name.lower().endswith(".gz"):
+        content = gzip.compress(content, mtime=0)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+def read_nifti_mask(path: Path | str) -> NDArray[np.uint8]:
+    """Return the class ids (H, W) of a NIfTI file of one slice. Raises ImageError where it holds no ids up to 255."""
+    values = read_mask(path).values
+    if values.ndim != 2 or values.max(initial=0) > 255:
+        raise ImageError(f"{path}: holds no class ids from 0 to 255; save the mask as whole numbers")
+    return values.astype(np.uint8)
+
+
+def nifti_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:  # noqa: ARG001 - ids need no classes
+    """Return what opens a function that writes `nifti/NAME.nii.gz` from a name, the picture's file and its mask."""
+    return one_file_each(out, "nifti", ".nii.gz", lambda image, mask: gzip.compress(_encoded(image, mask), mtime=0))
+
+
+def _encoded(image: Path, mask: NDArray[np.uint8]) -> bytes:
     try:
         import nibabel
     except ImportError as error:
         raise UsageError("NIfTI files need nibabel; install it: pip install 'ocuseg[medical]'") from error
     data = np.ascontiguousarray(mask.swapaxes(0, 1))
-    source = _source(Path(image))
+    source = _source(image)
     if source is not None:
         header = source.header.copy()
         if header.get_data_shape()[:2] != data.shape:
@@ -55,25 +76,7 @@ def write_nifti(path: Path | str, image: Path | str, mask: NDArray[np.uint8]) ->
         if spacing is not None:
             found.header.set_xyzt_units("mm")
     found.header["descrip"] = _DESCRIPTION
-    content = found.to_bytes()
-    if Path(path).name.lower().endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
-    with written_whole(path) as temporary:
-        temporary.write_bytes(content)
-    return Path(path)
-
-
-def read_nifti_mask(path: Path | str) -> NDArray[np.uint8]:
-    """Return the class ids (H, W) of a NIfTI file of one slice. Raises ImageError where it holds no ids up to 255."""
-    values = read_mask(path).values
-    if values.ndim != 2 or values.max(initial=0) > 255:
-        raise ImageError(f"{path}: holds no class ids from 0 to 255; save the mask as whole numbers")
-    return values.astype(np.uint8)
-
-
-def nifti_files(out: Path, classes: Classes) -> AbstractContextManager[Put]:  # noqa: ARG001 - ids need no classes
-    """Return what opens a function that writes `nifti/NAME.nii.gz` from a name, the picture's file and its mask."""
-    return one_file_each(out / "nifti", ".nii.gz", write_nifti, _is_ours)
+    return bytes(found.to_bytes())
 
 
 def _source(image: Path) -> Any:
@@ -88,12 +91,3 @@ def _source(image: Path) -> Any:
     raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
     kind = nibabel.Nifti2Image if raw[4:8] == b"n+2\0" else nibabel.Nifti1Image
     return kind.from_bytes(raw)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with gzip.open(path) as file:
-            head = file.read(300)
-    except (OSError, EOFError, zlib.error):
-        return False
-    return any(head[start:].startswith(_DESCRIPTION) for start in (148, 240))  # of NIfTI-1 and NIfTI-2
