@@ -137,6 +137,7 @@ def test_a_second_call_does_nothing(tmp_path, site):
     path = catalogue(tmp_path, site, {"eyes.zip": zipped(eyes())})
     get(tmp_path, path)
     asked, before = len(site.asked), (tmp_path / "data" / "split.csv").stat().st_mtime_ns
+    (tmp_path / "data" / "images" / ".DS_Store").write_bytes(b"of a file manager")
     assert get(tmp_path, path).was_there
     assert len(site.asked) == asked
     assert (tmp_path / "data" / "split.csv").stat().st_mtime_ns == before

@@ -376,6 +376,12 @@ class TestSplitFile:
         table(data, "split,images\ntrain,3\n", "split_counts.csv")
         assert len(build_index(data).records) == 1
 
+    def test_a_cell_longer_than_any_name_is_a_missing_file(self, data: Path):
+        long = "n" * 300
+        rows = f"images/0.png,masks\\{long}.png,train\n{long}.png,masks/1.png,train\n"
+        index = build_index(table(data, f"image,mask,split\n{rows}"))
+        assert codes(index) == ["image-missing", "mask-missing"]
+
     def test_every_bad_row_is_listed(self, data: Path):
         path = table(
             data,

@@ -100,7 +100,8 @@ def _recorded(out: Path, name: str) -> int | None:
     try:
         record = json.loads((out / RECORD_FILE).read_text(encoding="utf-8"))
         images = int(record["images"]) if record["set"] == name else None
-        is_whole = images is not None and len(list((out / "images").iterdir())) == images
+        # Of hidden files, as a file manager leaves them, nothing follows.
+        is_whole = sum(not path.name.startswith(".") for path in (out / "images").iterdir()) == images
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return images if is_whole else None

@@ -117,7 +117,7 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, str], ha
     paths: dict[str, Path | None] = {}
     for column in ("image", "mask", "field_of_view"):
         path = _locate(table.parent, row[column]) if row.get(column) else None
-        paths[column] = path if path is not None and path.is_file() else None
+        paths[column] = path if path is not None and _is_file(path) else None
         code = f"{column.replace('_', '-')}-missing"
         if path is not None and paths[column] is None:
             reading.add("error", code, path, f"the {column} of {where}", "no such file", "add it or correct the row")
@@ -141,7 +141,14 @@ def _read_row(reading: Reading, table: Path, where: str, row: dict[str, str], ha
 def _locate(folder: Path, cell: str) -> Path:
     # A table written on Windows separates folders by backslashes, which elsewhere are part of a name.
     path = folder / cell
-    return path if path.exists() or "\\" not in cell else folder / cell.replace("\\", "/")
+    return path if "\\" not in cell or _is_file(path) else folder / cell.replace("\\", "/")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than any name may be
+        return False
 
 
 def _with_views(reading: Reading, records: list[Record]) -> list[Record]:
