@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from pytorch_lightning.callbacks import LambdaCallback
 from safetensors.torch import load_file
 
 import ocuseg
+from ocuseg.bundle import load_bundle
 from ocuseg.errors import DeadNetworkError, ModelError, UsageError
 from ocuseg.files import hash_file
 from ocuseg.networks import build_network
 from ocuseg.phantom import write_eye_set
+from ocuseg.training.recipe import load_recipe, save_recipe
 from ocuseg.training.run import Run, find_run
+from ocuseg.training.tuning import tuning_recipe
 
 SMALL = (
     "preprocessing.size=[96, 96]",
@@ -74,6 +78,39 @@ def test_prediction_writes_masks_of_ids_and_the_area_of_each_class(trained: Run,
     assert mask.shape == (96, 96)
     of_first = [row for row in areas if row["image"] in (outcomes[0].image.name, outcomes[0].image.stem)]
     assert [int(row["pixels"]) for row in of_first] == [int(np.sum(mask == class_id)) for class_id in range(5)]
+
+
+def test_logits_are_adjusted_within_the_bundle_as_the_recipe_says(trained: Run, eyes: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(trained.folder, copied)
+    recipe = load_recipe(trained.recipe, ["logit_adjustment={pupil: 2.5, 1: -0.5}"])
+    save_recipe(recipe, copied / "recipe.yaml")
+    with suppress(DeadNetworkError):
+        ocuseg.export(copied, out=tmp_path / "adjusted", data=eyes)
+    image = next((eyes / "val" / "images").iterdir())
+    before, after = (
+        np.log(ocuseg.load(model, runtime="onnxruntime")(image).probabilities)
+        for model in (trained, tmp_path / "adjusted")
+    )
+    change = (after - after[:1]) - (before - before[:1])
+    assert np.allclose(np.median(change, axis=(1, 2)), [0, -0.5, 2.5, 0, 0], atol=1e-3)
+    said = json.loads((tmp_path / "adjusted" / "bundle.json").read_text())["trained_on"]
+    assert said["logit_adjustment"] == {"pupil": 2.5, "iris": -0.5}
+    assert "logit_adjustment" not in tuning_recipe(load_bundle(tmp_path / "adjusted"))  # the weights have it already
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{pupils: 1}", r"^logit_adjustment: 'pupils' is no class; did you mean 'pupil'\?"),
+        ("{5: 1}", r"^logit_adjustment: '5' is no class; give some of background, iris, "),
+        ("{pupil: 1, 2: 1}", "^logit_adjustment: pupil is given twice"),
+    ],
+)
+def test_an_adjustment_of_no_class_leaves_no_run(eyes: Path, tmp_path: Path, given: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        ocuseg.train(eyes, "cataract-hrnet", out=tmp_path / "run", overrides=[*SMALL, f"logit_adjustment={given}"])
+    assert not (tmp_path / "run").exists()
 
 
 class TestEncoderWeights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -52,13 +53,16 @@ class SegmentationNetwork(nn.Module):
         coarser = zip(self.auxiliary_heads, features[1:], strict=True)
         return (logits, *(functional.interpolate(head(each), size, mode="bilinear") for head, each in coarser))
 
-    def scale_logits(self, scale: float, shift: float) -> None:
-        """Make the main logits `scale` times what they were plus `shift`, within the weights of the last layer."""
+    def scale_logits(self, scale: float, shift: float | Sequence[float]) -> None:
+        """Make the main logits `scale` times what they were plus `shift`, within the weights of the last layer.
+
+        `shift` is one number, or one for each of the C channels.
+        """
         last = [part for part in self.head.modules() if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)][-1]
         assert last.bias is not None
         with torch.no_grad():
             last.weight.mul_(scale)
-            last.bias.mul_(scale).add_(shift)
+            last.bias.mul_(scale).add_(torch.as_tensor(shift, dtype=last.bias.dtype))
 
 
 class WithoutPadding(nn.Module):

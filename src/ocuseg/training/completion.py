@@ -16,6 +16,7 @@ from ocuseg.images import read_image
 from ocuseg.index import Record
 from ocuseg.prediction import open_predictor
 from ocuseg.suitability import learn_features
+from ocuseg.training.adjustment import adjust_logits
 from ocuseg.training.calibration import calibrate
 from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
@@ -60,6 +61,8 @@ def complete_run(
     facts = _training_facts(recipe, checked, fitted, origin, processes)
     if recipe.calibrate and len(fitted.classes) == 2:
         facts["calibration"] = calibrate(fitted, recipe, records)
+    if recipe.logit_adjustment:
+        facts["logit_adjustment"] = adjust_logits(fitted.network.eval().cpu(), recipe, fitted.classes)
     info = BundleInfo(
         name=recipe.name,
         network=fitted.network_settings,

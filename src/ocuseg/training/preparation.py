@@ -18,6 +18,7 @@ from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, ModelError, UsageError
 from ocuseg.files import hash_file
 from ocuseg.networks import SegmentationNetwork, build_network, resolve_network
+from ocuseg.training.adjustment import adjustment_of
 from ocuseg.training.frequencies import class_weights
 from ocuseg.training.losses import SegmentationLoss, build_loss
 from ocuseg.training.precision import Precision, choose_precision
@@ -77,6 +78,7 @@ def prepare(
         raise UsageError(
             "'prediction.smallest_piece_px' is for one class and the background; set prediction.smallest_piece_px=null"
         )
+    adjustment_of(recipe, classes)
     precision = choose_precision(recipe.precision, device)
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
     loss = _loss(recipe, classes, checked.class_pixels["train"])

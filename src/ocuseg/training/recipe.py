@@ -87,6 +87,7 @@ class Recipe(Settings):
     sample_pictures: Annotated[int, Field(ge=0)] = 0
     tensorboard: bool = True
     calibrate: bool = False
+    logit_adjustment: dict[str | int, Annotated[float, Field(ge=-20, le=20)]] = Field(default_factory=dict)
     seed: int = 0
 
     @model_validator(mode="before")
