@@ -29,7 +29,18 @@ def test_ray_has_another_way_to_do_all_anew(world: Path, ocuseg) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--masks none", "--address 10.0.0.1:6379", "--chunk-images 5", "--worker-cpus 2", "--retry-failed"]
+    "option",
+    [
+        "--masks none",
+        "--address 10.0.0.1:6379",
+        "--chunk-images 5",
+        "--worker-cpus 2",
+        "--retry-failed",
+        # As they would be anyway.
+        "--masks table",
+        "--chunk-images 100",
+        "--worker-cpus 1",
+    ],
 )
 def test_what_is_of_ray_alone_is_not_left_aside(world: Path, ocuseg, option: str) -> None:
     answer = ocuseg(f"predict bundle data --out masks {option}")

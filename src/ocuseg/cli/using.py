@@ -35,7 +35,7 @@ from ocuseg.cli.options import (
 
 __all__ = ["compare", "evaluate", "predict", "print_scores"]
 
-_CHUNK_IMAGES, _WORKER_CPUS = 100, 1
+_OF_RAY = ("address", "masks", "chunk_images", "worker_cpus", "retry_failed")
 
 
 @app.command()
@@ -67,6 +67,7 @@ def evaluate(
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: Model,
     images: Annotated[list[str] | None, typer.Argument(help="Images or folders of images.", show_default=False)] = None,
     chosen: Annotated[
@@ -85,8 +86,8 @@ def predict(
     engine: EngineOption = EngineName.local,
     address: AddressOption = None,
     masks: MasksOption = MasksName.table,
-    chunk_images: ChunkOption = _CHUNK_IMAGES,
-    worker_cpus: WorkerOption = _WORKER_CPUS,
+    chunk_images: ChunkOption = 100,
+    worker_cpus: WorkerOption = 1,
     retry_failed: RetryOption = False,
 ) -> None:
     """Write a mask for each image, at the image's own size, and the areas of the classes in all of them."""
@@ -111,15 +112,8 @@ def predict(
             )  # fmt: skip
         typer.echo(str(summary))
         raise typer.Exit(1 if summary.failed else 0)
-    rays = {
-        "--address": address is not None,
-        "--masks": masks is not MasksName.table,
-        "--chunk-images": chunk_images != _CHUNK_IMAGES,
-        "--worker-cpus": worker_cpus != _WORKER_CPUS,
-        "--retry-failed": retry_failed,
-    }
-    if any(rays.values()):
-        given = ", ".join(name for name, is_given in rays.items() if is_given)
+    given = ", ".join(f"--{name.replace('_', '-')}" for name in _OF_RAY if _is_given(context, name))
+    if given:  # whatever its value is
         raise typer.BadParameter(f"{given}: of --engine ray alone; add that, or leave it out")
     with terminal.progress_bar("predicting") as progress:
         outcomes = commands.predict_each(
@@ -156,3 +150,8 @@ def print_scores(metrics: Mapping[str, Any], folder: Path) -> None:
     typer.echo(f"wrote {folder / 'metrics.json'}, {folder / 'report.html'}, {folder / 'overlays'}")
     terminal.say_all(f"dead: {sentence}; {DEAD_REMEDY}" for sentence in metrics["dead"])
     terminal.say_all(metrics["failures"])
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
