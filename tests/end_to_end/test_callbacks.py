@@ -65,6 +65,25 @@ def test_a_callback_of_ones_own_is_called_and_its_state_survives_a_resume(train_
     assert resumed.counts == {"fit": 2, "batches": 8, "validations": 4, "epochs": 4}
 
 
+class LargestNorm(Callback):
+    """Sees the gradients as the optimiser took them."""
+
+    norm = 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        gradients = [parameter.grad for parameter in module.network.parameters() if parameter.grad is not None]
+        self.norm = max(self.norm, float(torch.nn.utils.get_total_norm(gradients)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_are_clipped_by_their_norm(train_only: Train, tmp_path: Path, precision: str) -> None:
+    for name, most in (("as they are", None), ("clipped", 1e-3)):
+        largest = LargestNorm()
+        overrides = [f"precision={precision}", *([] if most is None else [f"gradient_clip={most}"])]
+        train_only(tmp_path / name, "epochs=1", *overrides, callbacks=[largest])
+        assert largest.norm == pytest.approx(most, rel=1e-3) if most else largest.norm > 0.01
+
+
 class Enough(Callback):
     """Ends the run after its second epoch."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from ocuseg.classes import default_classes
 from ocuseg.errors import UsageError
@@ -37,6 +38,16 @@ def test_nothing_else_changes() -> None:
 
 def test_a_threshold_of_nothing_has_no_pieces() -> None:
     np.testing.assert_array_equal(without_small_pieces(_map(), 0.0, 9), _map())
+
+
+def test_without_a_threshold_no_mask_at_any_has_such_a_piece() -> None:
+    rough = gaussian_filter(np.random.default_rng(0).random((1, 60, 70)), (0, 2, 2))
+    probabilities = ((rough - rough.min()) / np.ptp(rough)).astype(np.float32)
+    found = without_small_pieces(probabilities, None, 12)
+    for threshold in (0.45, 0.61, 0.75, 0.9):
+        at_it = decide(without_small_pieces(probabilities, threshold, 12), threshold)
+        assert np.count_nonzero(decide(probabilities, threshold) != at_it) > 0
+        np.testing.assert_array_equal(decide(found, threshold), at_it)
 
 
 def test_it_goes_by_the_threshold_that_the_predictor_has_and_by_the_working_size() -> None:

@@ -146,8 +146,9 @@ def choose_threshold(
 ) -> ThresholdChoice | None:
     """Return the threshold with the highest pooled Dice at native size; None for more than two classes.
 
-    Of equally good thresholds the one nearest to 0.5. Give validation images, never those of a test. Raises DataError
-    where an image cannot be read, or no image has foreground.
+    Of equally good thresholds the one nearest to 0.5. Give validation images, never those of a test, and a predictor
+    that has no threshold yet: one that leaves out small pieces does so at its own, and without one at all that are
+    tried. Raises DataError where an image cannot be read, or no image has foreground.
     """
     if len(predictor.classes) != 2:
         return None

@@ -177,7 +177,7 @@ class Predictor:
 
     def without_small_pieces(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (C, h, w) at the working size without the pieces that are too small, if any are."""
-        if self.smallest_piece_px is None or self.threshold is None:
+        if self.smallest_piece_px is None:
             return probabilities
         return without_small_pieces(probabilities, self.threshold, self.smallest_piece_px)
 

@@ -82,6 +82,7 @@ def complete_run(
 
     def complete(staged: Bundle) -> BundleInfo:
         predictor = open_predictor(staged)
+        predictor.threshold = None  # so that small pieces are left out at each threshold that is tried
         choice = choose_threshold(predictor, records, fitted.encoding)
         if choice is not None:
             predictor.threshold = choice.threshold

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ocuseg.checking import CheckResult
 from ocuseg.classes import Classes
@@ -81,7 +79,7 @@ def prepare(
     adjustment_of(recipe, classes)
     precision = choose_precision(recipe.precision, device)
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
-    loss = _loss(recipe, classes, checked.class_pixels["train"])
+    loss = _loss(recipe, classes, checked)
     torch.manual_seed(recipe.seed)
     network = build_network(settings)
     if start is not None:
@@ -118,14 +116,16 @@ def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: S
     _log.info("weights of %s taken as the start", start.origin.model)
 
 
-def _loss(recipe: Recipe, classes: Classes, pixels: NDArray[np.int64]) -> SegmentationLoss:
-    weight = recipe.positive_weight
+def _loss(recipe: Recipe, classes: Classes, checked: CheckResult) -> SegmentationLoss:
+    weight, pixels = recipe.positive_weight, checked.class_pixels["train"]
     if weight == "measured":
         weight = float(pixels[0] / max(1, pixels[1]))
+    images = (record.name for record in checked.index.of_split("train"))
+    by_image = [checked.image_class_pixels[name] for name in images if name in checked.image_class_pixels]
     return build_loss(
         recipe.loss,
         out_channels=classes.out_channels,
-        class_weights=class_weights(pixels, recipe.class_weights),
+        class_weights=class_weights(by_image or pixels, recipe.class_weights),
         positive_weight=weight,
         focal_gamma=recipe.focal_gamma,
         tversky_alpha=recipe.tversky_alpha,

@@ -88,7 +88,7 @@ class Recipe(Settings):
     tensorboard: bool = True
     calibrate: bool = False
     logit_adjustment: dict[str | int, Annotated[float, Field(ge=-20, le=20)]] = Field(default_factory=dict)
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
 
     @model_validator(mode="before")
     @classmethod
