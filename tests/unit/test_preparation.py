@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from ocuseg.checking import check_index
-from ocuseg.errors import RecipeError
+from ocuseg.errors import ModelError, RecipeError, UsageError
 from ocuseg.index import build_index
+from ocuseg.networks import build_network, resolve_network
 from ocuseg.training.frequencies import class_weights
 from ocuseg.training.preparation import prepare
 from ocuseg.training.recipe import load_recipe
+from ocuseg.training.start import Origin, StartWeights
 
 
 def _set(root: Path) -> Path:
@@ -38,6 +40,18 @@ def test_class_weights_go_by_the_images_that_hold_a_class(tmp_path: Path, kind: 
     by_image = [[560, 336, 128], [640, 384, 0], [640, 384, 0]]
     assert [checked.image_class_pixels[name].tolist() for name in ("train0", "train1", "train2")] == by_image
     assert prepare(checked, recipe).loss.class_weights == pytest.approx(class_weights(by_image, kind))  # type: ignore[arg-type]
+
+
+def test_channels_that_do_not_fit_the_data_are_refused_in_a_line(tmp_path: Path) -> None:
+    checked = check_index(build_index(_set(tmp_path)), workers=1)
+    small = {"name": "unet-small", "width": 4, "depth": 2}
+    for key, value in (("out_channels", 2), ("in_channels", 1)):
+        with pytest.raises(UsageError, match=f"^network.{key}: {value} does not fit"):
+            prepare(checked, load_recipe({"network": {**small, key: value}}))
+    two = resolve_network({**small, "in_channels": 3, "out_channels": 1})
+    start = StartWeights(Origin("mine"), two, build_network(two).state_dict())
+    with pytest.raises(ModelError, match=r"^mine: has 2 classes, the data 3 classes \(.*start from a model of as many"):
+        prepare(checked, load_recipe({"network": two, "loss": "bce"}), start=start)
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])

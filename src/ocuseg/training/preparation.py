@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,14 @@ def prepare(
             f"{checked.index.root}: no mask of val shows {classes.items[1].name}, to choose the threshold on; "
             "move images that do into val, whole groups at a time"
         )
+    settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
+    _require_channels(settings, classes, start)
     if recipe.prediction.smallest_piece_px is not None and len(classes) != 2:
         raise UsageError(
             "'prediction.smallest_piece_px' is for one class and the background; set prediction.smallest_piece_px=null"
         )
     adjustment_of(recipe, classes)
     precision = choose_precision(recipe.precision, device)
-    settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
     loss = _loss(recipe, classes, checked)
     torch.manual_seed(recipe.seed)
     network = build_network(settings)
@@ -89,6 +91,22 @@ def prepare(
         origin = Origin(Path(recipe.encoder_weights).name, hash_file(recipe.encoder_weights), dropped=dropped)
         start = StartWeights(origin, settings, network.state_dict())
     return Prepared(classes, encoding, precision, network, settings, loss, start)
+
+
+def _require_channels(settings: Mapping[str, Any], classes: Classes, start: StartWeights | None) -> None:
+    """Raise where the network takes no RGB or gives other classes than the data have, as that of a model may."""
+    if settings["out_channels"] != classes.out_channels:
+        of_data = f"{len(classes)} classes ({', '.join(classes.names)})"
+        if start is not None and start.network.get("out_channels") == settings["out_channels"]:
+            raise ModelError(
+                f"{start.origin.model}: has {max(2, settings['out_channels'])} classes, the data {of_data}; "
+                "start from a model of as many, or train from nothing"
+            )
+        raise UsageError(
+            f"network.out_channels: {settings['out_channels']} does not fit the data of {of_data}; leave it out"
+        )
+    if settings["in_channels"] != 3:
+        raise UsageError(f"network.in_channels: {settings['in_channels']} does not fit images in RGB; leave it out")
 
 
 def _load_encoder(network: SegmentationNetwork, path: str) -> tuple[str, ...]:
