@@ -668,6 +668,17 @@ def test_a_class_that_validation_lacks_is_warned_of_and_has_no_score(ocuseg, wor
     assert [row["recall"]["pooled"] is None for row in scores] == [False, False, False, True]
 
 
+def test_evaluate_says_what_is_wrong_with_a_field_of_view(ocuseg, world: Path) -> None:
+    views = {7: "", 8: "v.png"}
+    rows = [f"test/images/img_000{n}.png,test/masks/img_000{n}_mask.png,test,{view}" for n, view in views.items()]
+    Path("data/split.csv").write_text("\n".join(["image,mask,split,field_of_view", *rows]) + "\n")
+    Image.new("L", (9, 9), 255).save("data/v.png")
+    answer = ocuseg("evaluate bundle data --out new")
+    assert answer.status == 1
+    assert "v.png: expected" in answer.err
+    assert "cannot be scored" not in answer.err
+
+
 def test_several_findings_are_listed_a_line_each(ocuseg, world: Path) -> None:
     _truncated()
     _unpaired_mask()

@@ -181,8 +181,10 @@ def _left_out(checked: CheckResult, split: str) -> list[str]:
     first = {finding.path: str(finding) for finding in reversed(errors)}
     lines, folders = [], set[str]()
     for record in checked.index.records:
-        paths = [relative_name(path, root) for path in (record.image, record.mask) if path is not None]
-        folders |= {path.rpartition("/")[0] for path in paths[1:]}
+        files = (record.image, record.mask, record.field_of_view, record.second_mask)
+        paths = [relative_name(path, root) for path in files if path is not None]
+        if record.mask is not None:
+            folders.add(paths[1].rpartition("/")[0])
         if record.name not in usable:
             lines.append(next((first[path] for path in paths if path in first), f"{paths[0]}: cannot be scored"))
     lost = [relative_name(path, root) for path, of_split in checked.index.lost if of_split in (split, None)]
