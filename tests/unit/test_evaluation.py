@@ -9,7 +9,7 @@ from PIL import Image
 from ocuseg.classes import Classes, default_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, ModelError, UsageError
-from ocuseg.evaluation import METRIC_RULE, choose_threshold, evaluate_records
+from ocuseg.evaluation import METRIC_RULE, choose_threshold, evaluate_records, measuring
 from ocuseg.evaluation.cautions import cautions_about_classes
 from ocuseg.evaluation.measuring import PackedMask
 from ocuseg.index.records import Record
@@ -181,6 +181,27 @@ def test_an_observer_of_some_images_stands_beside_the_model_on_those(folder):
     assert observer["model_on_same_images"]["classes"][0]["dice"]["pooled"] == 1.0
     assert found.to_json()["classes"][0]["dice"]["pooled"] == pytest.approx(2 / 3, abs=1e-6)
     assert [row["second_observer_dice"] for row in found.image_rows()] == [pytest.approx(2 / 3, abs=1e-6), None]
+
+
+@pytest.mark.parametrize("where", ["read_case", "_measure", "probabilities"])
+def test_an_image_too_large_for_memory_is_a_failure_and_the_rest_is_scored(folder, monkeypatch, where):
+    for _ in range(3):
+        folder.add([[255, 0]], [[1, 0]])
+    predictor = Reading(default_classes(2))
+    owner, calls = (predictor if where == "probabilities" else measuring), iter((1, 2, 3))
+    done = getattr(owner, where)
+
+    def too_much(*given, **more):
+        if next(calls) == 2:
+            raise MemoryError
+        return done(*given, **more)
+
+    monkeypatch.setattr(owner, where, too_much)
+    found = evaluate_records(predictor, folder.records, IDS)
+    assert found.to_json()["images"] == 2
+    (failure,) = found.failures
+    assert "eye0" in failure
+    assert "needs more memory than there is" in failure
 
 
 def test_one_bad_image_is_a_failure_and_the_rest_is_scored(folder):

@@ -18,7 +18,7 @@ from ocuseg.evaluation import evaluate_records
 from ocuseg.evaluation.curves import calibration_bins, precision_recall
 from ocuseg.index.records import Record
 from ocuseg.metrics import LEVELS, calibration_error
-from ocuseg.reporting import require_replaceable, scores_table, write_evaluation
+from ocuseg.reporting import require_replaceable, scores_table, write_evaluation, writing
 
 IDS = MaskEncoding("ids", ((0, 0), (1, 1), (2, 2)))
 
@@ -285,6 +285,31 @@ def test_more_classes_get_an_overview_and_a_confusion(records, tmp_path):
     assert f"{scores['iou']['pooled']:.4f}" in lines["pupil"]
     assert {"iris", "pupil", "background"} < set(lines)
     assert "best one on these images" not in table
+
+
+def test_a_name_between_dollar_signs_is_no_formula(records, tmp_path):
+    classes = Classes(
+        tuple(ClassInfo(id_, name, "#e69f00") for id_, name in enumerate(("$b_$", "$x^$", "$\\nothing$")))
+    )
+    folder = write_evaluation(evaluate_records(Red(classes), records(2, 3, second=False), IDS), tmp_path / "out")
+    assert {"thresholds.png", "confusion.png"} <= {path.name for path in folder.iterdir()}
+
+
+def test_an_image_too_large_to_be_drawn_has_its_scores_nevertheless(records, tmp_path, monkeypatch, caplog):
+    evaluation = evaluate_records(Red(default_classes(2)), records(2, second=False), IDS)
+    draw = writing.draw_overlay
+
+    def drawn(image, mask, *rest, **more):
+        if (tmp_path / "large").exists():
+            raise MemoryError
+        (tmp_path / "large").touch()
+        return draw(image, mask, *rest, **more)
+
+    monkeypatch.setattr(writing, "draw_overlay", drawn)
+    folder = write_evaluation(evaluation, tmp_path / "out")
+    assert len(list((folder / "overlays").iterdir())) == 1
+    assert json.loads((folder / "metrics.json").read_text())["images"] == 2
+    assert "needs more memory to be drawn than there is" in caplog.text
 
 
 def test_an_earlier_evaluation_is_replaced_and_nothing_else_is(written, tmp_path):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
 from ocuseg.encoding import MaskEncoding
-from ocuseg.errors import DataError
+from ocuseg.errors import DataError, ImageError
 from ocuseg.evaluation.cases import Case, RegionRule, read_case
 from ocuseg.evaluation.counting import MaskCounts, count_levels, count_masks
 from ocuseg.evaluation.scores import foreground
@@ -24,6 +24,8 @@ from ocuseg.metrics.ranking import auc, average_precision
 from ocuseg.prediction import decide
 
 __all__ = ["Measured", "MeasuringRules", "PackedMask", "PredictorLike", "measure_records", "predicted_cases"]
+
+_NONE = np.zeros((0, 0, 0), np.float32)
 
 
 class PredictorLike(Protocol):
@@ -102,13 +104,13 @@ def measure_records(
     At most `workers` images wait at either end.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ocuseg-counting")
-    waiting: deque[Future[Measured] | DataError] = deque()
+    waiting: deque[tuple[Record, Future[Measured]] | DataError] = deque()
     try:
         for case, probabilities in predicted_cases(predictor, records, encoding, rules, pool, workers):
             if isinstance(case, DataError):
                 waiting.append(case)
             else:
-                waiting.append(pool.submit(_measure, case, probabilities, predictor, rules))
+                waiting.append((case.record, pool.submit(_measure, case, probabilities, predictor, rules)))
             del case, probabilities
             while len(waiting) > workers:
                 yield _result(waiting.popleft())
@@ -135,20 +137,25 @@ def predicted_cases(
         second_observer=rules.second_observer,
     )
     upcoming = iter(records)
-    reading: deque[Future[Case]] = deque()
+    reading: deque[tuple[Record, Future[Case]]] = deque()
     while True:
         for record in upcoming:
-            reading.append(pool.submit(read, record))
+            reading.append((record, pool.submit(read, record)))
             if len(reading) > ahead:
                 break
         if not reading:
             return
+        record = reading[0][0]
         try:
-            case = reading.popleft().result()
+            case = reading.popleft()[1].result()
+            probabilities = predictor.probabilities(case.image)
         except DataError as error:
-            yield error, np.zeros((0, 0, 0), np.float32)
-            continue
-        yield case, predictor.probabilities(case.image)
+            yield error, _NONE
+        except MemoryError:
+            yield _too_large(record), _NONE
+        else:
+            yield case, probabilities
+            del case, probabilities
 
 
 def _measure(
@@ -176,5 +183,15 @@ def _measure(
     )
 
 
-def _result(waiting: Future[Measured] | DataError) -> Measured | DataError:
-    return waiting if isinstance(waiting, DataError) else waiting.result()
+def _result(waiting: tuple[Record, Future[Measured]] | DataError) -> Measured | DataError:
+    if isinstance(waiting, DataError):
+        return waiting
+    record, future = waiting
+    try:
+        return future.result()
+    except MemoryError:
+        return _too_large(record)
+
+
+def _too_large(record: Record) -> ImageError:
+    return ImageError(f"{record.image}: needs more memory than there is; give a smaller image", kind="too large")

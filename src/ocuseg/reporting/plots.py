@@ -183,9 +183,14 @@ def _style(axes: Axes, title: str, x_label: str) -> None:
 
 
 def _save(figure: Figure, path: Path | str) -> Path:
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
-    with written_whole(path) as temporary:
+    # A class may be called by dollar signs, between which matplotlib would look for a formula.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with rc_context({"text.parse_math": False}), written_whole(path) as temporary:
         FigureCanvasAgg(figure)
         figure.savefig(temporary, format="png")
     return Path(path)

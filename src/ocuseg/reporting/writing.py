@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,8 @@ from ocuseg.reporting.plots import draw_confusion, draw_curves, draw_thresholds
 from ocuseg.reporting.tables import comparison_table, csv_text, scores_table, shown
 
 __all__ = ["comparison_table", "draw_curves", "require_replaceable", "scores_table", "write_evaluation"]
+
+_log = logging.getLogger("ocuseg")
 
 _FILES = (
     "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.csv", "confusion.png",
@@ -120,6 +123,15 @@ def _write_pictures(evaluation: Evaluation, folder: Path, progress: Callable[[in
 
 
 def _write_picture(evaluation: Evaluation, index: int, folder: Path, is_shown: bool) -> Eye | None:
+    record = evaluation.records[index]
+    try:
+        return _drawn(evaluation, index, folder, is_shown)
+    except MemoryError:
+        _log.warning("%s: needs more memory to be drawn than there is; its scores are whole", record.image)
+        return None
+
+
+def _drawn(evaluation: Evaluation, index: int, folder: Path, is_shown: bool) -> Eye | None:
     record, classes = evaluation.records[index], evaluation.classes
     case = read_case(record, evaluation.encoding, classes, region=evaluation.region)
     mask = evaluation.mask(index)
