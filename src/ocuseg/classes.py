@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import DataError
 
-__all__ = ["ClassInfo", "Classes", "default_classes", "parse_classes", "read_classes"]
+__all__ = ["CLASSES_FILE", "ClassInfo", "Classes", "default_classes", "parse_classes", "read_classes"]
+
+CLASSES_FILE = "classes.yaml"
 
 # Okabe & Ito's palette (black left out): distinct for people with any of the common colour deficiencies. Sky blue comes
 # first, as orange is hard to see on a red fundus. The last four stay apart from these and from each other.
@@ -79,6 +81,10 @@ class Classes:
         if self.ignore_index is not None:
             rows.append({"id": self.ignore_index, "name": "ignore", "ignore": True})
         return rows
+
+    def to_yaml(self) -> str:
+        """Return the text of a `classes.yaml`."""
+        return yaml.safe_dump(self.to_list(), allow_unicode=True, sort_keys=False, default_flow_style=None)
 
 
 def default_classes(num_classes: int, ignore_index: int | None = None) -> Classes:

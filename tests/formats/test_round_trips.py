@@ -76,6 +76,32 @@ def test_in_to_masks_out_and_in_again(writer: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(third[stem], mask)
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("kind", ["labelme", "geojson"])
+def test_predicted_classes_keep_their_ids_whatever_their_names_are(kind: str, deep: bool, tmp_path: Path) -> None:
+    names = ("background", "zonule", "iris", "pupil", "cornea")
+    rows = [{"id": number, "name": name} for number, name in enumerate(names)]
+    rows[3]["parent"] = "iris"
+    classes = parse_classes(rows)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:9, 3:9], mask[10:15, 4:20] = 1, 3  # of iris and cornea there is nothing
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(images / "eye.png")
+    export({"eye": mask}, images, tmp_path / "out", kind, classes)
+    source = tmp_path / "out" / (kind if deep else "")
+    imported = ocuseg.import_annotations(source, out=tmp_path / "data", images=images)
+    assert imported.classes.to_list() == classes.to_list()
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "data" / "masks" / "eye.png")), mask)
+    # A label that somebody adds comes after them.
+    (path,) = (tmp_path / "out" / kind).glob("eye*")
+    path.write_text(path.read_text().replace("zonule", "bleeding"))
+    added = ocuseg.import_annotations(source, out=tmp_path / "added", images=images)
+    assert added.classes.names == (*names, "bleeding")
+    mask[mask == 1] = 5
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "added" / "masks" / "eye.png")), mask)
+
+
 @pytest.mark.parametrize("writer", ["supervisely", "CVAT, masks", "CVAT, XML", "QuPath"])
 def test_colours_and_ids_are_kept(writer: str, tmp_path: Path) -> None:
     source = WRITERS[writer][1](tmp_path / "source", drawn_masks())

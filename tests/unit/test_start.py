@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from ocuseg.checking import CheckResult
+from ocuseg.classes import parse_classes
 from ocuseg.errors import ModelError
 from ocuseg.findings import Findings
 from ocuseg.index import Index, Record
@@ -16,7 +18,15 @@ from ocuseg.networks import build_network, resolve_network
 from ocuseg.training.completion import common_facts
 from ocuseg.training.preparation import _start_from
 from ocuseg.training.recipe import Recipe
-from ocuseg.training.start import Origin, StartWeights, read_origin, read_start, seen_before, write_start
+from ocuseg.training.start import (
+    Origin,
+    StartWeights,
+    read_origin,
+    read_start,
+    seen_before,
+    warn_of_names,
+    write_start,
+)
 
 ORIGIN = Origin("vessels", "ab" * 32, ("0" * 16, "1" * 16))
 WEIGHTS = {"weight": torch.arange(3.0)}
@@ -83,3 +93,19 @@ def test_a_model_of_before_a_setting_came_starts_a_run_with_its_default() -> Non
     assert not any(value.any() for value in network.state_dict().values())
     with pytest.raises(ModelError, match="its network has attention 'none', the recipe 'scse'"):
         _start_from(network, settings | {"attention": "scse"}, StartWeights(ORIGIN, older, weights))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [(("iris", "pupil"), ""), (("pupil", "iris"), "1 is pupil, not iris, 2 is iris, not pupil")]
+)
+def test_other_names_than_those_of_the_model_are_said(
+    names: tuple[str, ...], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = StartWeights(ORIGIN, {"name": "unet"}, WEIGHTS, ("background", "iris", "pupil"))
+    checked = checked_of("0" * 64)
+    classes = parse_classes([{"id": n, "name": name} for n, name in enumerate(("background", *names))])
+    index = replace(checked.index, classes_file=Path("data/classes.yaml"))
+    warn_of_names(start, replace(checked, index=index, classes=classes))
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+    warn_of_names(None, checked)

@@ -40,10 +40,11 @@ def start_folds(
     from ocuseg.training.folds import divide_folds
     from ocuseg.training.preparation import prepare
     from ocuseg.training.run import start_run
-    from ocuseg.training.start import warn_of_seen
+    from ocuseg.training.start import warn_of_names, warn_of_seen
 
     plan, checked = _check_folds(data, settings, folds, options.progress)
     tell_check(checked)
+    warn_of_names(start, checked)
     warn_of_seen(start, checked, plan.index.records, "the out-of-fold scores would be no test for them")
     divided = divide_folds(checked, plan, settings)
     # What is refused is so before a folder is made.

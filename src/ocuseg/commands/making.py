@@ -117,7 +117,7 @@ def _train(
     from ocuseg.training.preparation import prepare
     from ocuseg.training.recipe import load_recipe
     from ocuseg.training.run import find_run, new_run_folder, require_same_data, start_run
-    from ocuseg.training.start import bundle_start, read_start, warn_of_seen
+    from ocuseg.training.start import bundle_start, read_start, warn_of_names, warn_of_seen
     from ocuseg.training.tuning import tuning_recipe
 
     if resume is not None:
@@ -153,6 +153,7 @@ def _train(
             checked = check_data(index_data(data, settings), settings, progress=bar)
         require_sound(checked)
         tell_check(checked)
+        warn_of_names(start, checked)
         warn_of_seen(start, checked, checked.index.of_split("test"), "the scores on test would be no test for them")
     prepared = prepare(checked, settings, start=start, resume=resume is not None, device=options.device)
     if resume is None:

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from ocuseg.classes import Classes
+from ocuseg.classes import CLASSES_FILE, Classes
 from ocuseg.errors import UsageError
 from ocuseg.formats.pieces import Piece, pieces
 from ocuseg.formats.putting import Files, Put, to_json
@@ -31,8 +31,9 @@ Size = tuple[int, int]
 
 @contextmanager
 def labelme_files(out: Path, classes: Classes) -> Iterator[Put]:
-    """Yield a function that writes `labelme/NAME.json`, which finds its image by a relative path."""
+    """Yield a function that writes `labelme/NAME.json`, which finds its image by a relative path, and the classes."""
     files = Files(out)
+    files.write(f"labelme/{CLASSES_FILE}", classes.to_yaml())
 
     def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:
         height, width = mask.shape
@@ -52,8 +53,9 @@ def labelme_files(out: Path, classes: Classes) -> Iterator[Put]:
 
 @contextmanager
 def geojson_files(out: Path, classes: Classes) -> Iterator[Put]:
-    """Yield a function that writes `geojson/NAME.geojson`, as QuPath reads it."""
+    """Yield a function that writes `geojson/NAME.geojson`, as QuPath reads it, and the classes."""
     files = Files(out)
+    files.write(f"geojson/{CLASSES_FILE}", classes.to_yaml())
 
     def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:  # noqa: ARG001 - found by its name
         colours = classes.colours.tolist()

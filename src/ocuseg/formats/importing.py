@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import yaml
-
-from ocuseg.classes import Classes, read_classes
+from ocuseg.classes import CLASSES_FILE, Classes, read_classes
 from ocuseg.errors import DataError, ImageError, UsageError
 from ocuseg.files import stem_of, write_json, write_text
 from ocuseg.findings import Findings
@@ -78,7 +76,10 @@ def import_source(
     pages = _once(pages, losses)
     if not pages:
         raise _nothing(source, losses)
-    table, ids = settle_classes(labels, pages, given, losses, source.name or str(source))
+    folder = source if source.is_dir() else source.parent
+    beside = [path for path in (folder / CLASSES_FILE, folder / name / CLASSES_FILE) if path.is_file()]
+    known = read_classes(beside[0]) if given is None and beside else None
+    table, ids = settle_classes(labels, pages, given, losses, source.name or str(source), known)
     with folder_written_whole(out) as staging:
         target = _Target(staging, out, link)
         for number, (page, stem) in enumerate(zip(pages, _names(pages), strict=True), start=1):
@@ -155,8 +156,7 @@ class _Target:
 
     def finish(self, classes: Classes) -> None:
         """Write the classes, and a split file where there are splits or groups, or images stay where they are."""
-        text = yaml.safe_dump(classes.to_list(), allow_unicode=True, sort_keys=False, default_flow_style=None)
-        write_text(self._staging / "classes.yaml", text)
+        write_text(self._staging / CLASSES_FILE, classes.to_yaml())
         has_splits = any(page.split for page, _, _ in self.rows)
         has_groups = any(page.group for page, _, _ in self.rows)
         if not (has_splits or has_groups or self._link):

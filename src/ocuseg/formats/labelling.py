@@ -20,32 +20,44 @@ _IGNORED_ID = 255
 
 
 def settle_classes(
-    labels: Mapping[str, str | None], pages: Sequence[Page], given: Classes | None, losses: Losses, source: str
+    labels: Mapping[str, str | None],
+    pages: Sequence[Page],
+    given: Classes | None,
+    losses: Losses,
+    source: str,
+    known: Classes | None = None,
 ) -> tuple[Classes, dict[str, int]]:
     """Return the classes, and the id of each label that has one.
 
     Without a table the labels that any image shows become classes, in the order of the source and, where it lists none,
     of the alphabet, with the source's colours. With one, labels are found in it by name, if need be in another case.
+    `known` is the table that lies beside the annotations, as `ocuseg predict` writes it: its classes keep their ids,
+    whether any image shows them or not, and further labels come after them.
     A label that means the background is id 0; one that means to ignore is the ignored id.
     Raises DataError where no class is left.
     """
     used = _used(pages)
     if given is not None:
         return given, _ids_in(given, used)
-    ordered = list(dict.fromkeys([*labels, *sorted(used)]))
+    first = [] if known is None else known.items[1:]
+    ordered = [label for label in dict.fromkeys([*labels, *sorted(used)]) if label not in {item.name for item in first}]
     kept = [label for label in ordered if label in used and not is_background(label) and not is_ignored(label)]
     for label in ordered:
         if label not in used and not is_background(label):
             losses.say("label-unused", source, f"none of {label!r}")
-    if not kept:
+    if not kept and not used.intersection(item.name for item in first):
         lost = next((f": {finding}" for finding in losses.findings(0).of_level("error")), "")
         raise DataError(f"{source}: holds no shape that can become a class{lost or '; see that it has annotations'}")
-    if len(kept) >= _IGNORED_ID:
-        raise DataError(f"{source}: has {len(kept)} labels, of which a mask holds 254; give a table with --classes")
-    ids = {label: number for number, label in enumerate(kept, start=1)}
+    if len(first) + len(kept) >= _IGNORED_ID:
+        raise DataError(
+            f"{source}: has {len(first) + len(kept)} labels, of which a mask holds 254; give a table with --classes"
+        )
+    ids = {label: number for number, label in enumerate(kept, start=len(first) + 1)}
     rows: list[dict[str, object]] = [{"id": 0, "name": "background"}]
+    if known is not None:
+        rows = known.to_list()[: len(known)]
     rows += [{"id": n, "name": label, "colour": labels.get(label) or default_colour(n)} for label, n in ids.items()]
-    ids |= dict.fromkeys(filter(is_background, used), 0)
+    ids |= {item.name: item.id for item in first} | dict.fromkeys(filter(is_background, used), 0)
     ignored = [label for label in used if is_ignored(label)]
     if ignored:
         rows.append({"id": _IGNORED_ID, "name": "ignore", "ignore": True})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.classes import Classes
-from ocuseg.errors import UsageError
+from ocuseg.errors import DataError, UsageError
 from ocuseg.formats.dicom import dicom_seg_files
 from ocuseg.formats.exporting import coco_file, cvat_file, geojson_files, labelme_files
 from ocuseg.formats.nifti import nifti_files
@@ -39,12 +39,24 @@ def require_formats(names: Sequence[str]) -> None:
 
 @contextmanager
 def masks_also_as(names: Sequence[str], out: Path, classes: Classes) -> Iterator[Put]:
-    """Yield a function that writes a mask in each of the named formats into the folder `out` of predictions."""
+    """Yield a function that writes a mask in each of the named formats into the folder `out` of predictions.
+
+    One that cannot be written does not keep the others from it: the first error is raised after all.
+    """
     require_formats(names)
     with ExitStack() as files:
         puts = [files.enter_context(FORMATS[name](out, classes)) for name in dict.fromkeys(names)]
 
         def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:
-            return tuple(path for one in puts for path in one(name, image, mask))
+            written: list[Path] = []
+            errors: list[DataError] = []
+            for one in puts:
+                try:
+                    written += one(name, image, mask)
+                except DataError as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
+            return tuple(written)
 
         yield put

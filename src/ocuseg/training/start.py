@@ -19,8 +19,8 @@ from ocuseg.files import written_whole
 from ocuseg.index import Record
 
 __all__ = [
-    "START_FILE", "Origin", "StartWeights", "bundle_start", "read_origin", "read_start", "seen_before", "warn_of_seen",
-    "write_start",
+    "START_FILE", "Origin", "StartWeights", "bundle_start", "read_origin", "read_start", "seen_before", "warn_of_names",
+    "warn_of_seen", "write_start",
 ]  # fmt: skip
 
 _log = logging.getLogger("ocuseg")
@@ -48,11 +48,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class StartWeights:
-    """The weights of a model that a run starts from, with its origin and its network's settings."""
+    """The weights of a model that a run starts from, its origin, its network's settings and its classes' names."""
 
     origin: Origin
     network: dict[str, Any]
     weights: Mapping[str, torch.Tensor]
+    classes: tuple[str, ...] = ()
 
 
 def bundle_start(bundle: Bundle) -> StartWeights:
@@ -64,7 +65,7 @@ def bundle_start(bundle: Bundle) -> StartWeights:
         raise ModelError(f"{bundle.folder}: is an ensemble of several networks; start from one fold, RUN/fold_1 say")
     origin = Origin(bundle.info.name, bundle.digest, tuple(bundle.info.trained_on.get("image_hashes", ())))
     try:
-        return StartWeights(origin, bundle.info.network, load_file(bundle.weights_path))
+        return StartWeights(origin, bundle.info.network, load_file(bundle.weights_path), bundle.classes.names)
     except SafetensorError as error:
         raise ModelError(f"{bundle.weights_path}: holds no weights ({error}); export the bundle again") from error
 
@@ -117,6 +118,19 @@ def seen_before(origin: Origin | None, checked: CheckResult, records: Sequence[R
         return []
     digests = {record.name: checked.file_hashes.get(str(record.image), "") for record in records}
     return [name for name, digest in digests.items() if digest.startswith(origin.image_hashes)]
+
+
+def warn_of_names(start: StartWeights | None, checked: CheckResult) -> None:
+    """Say where the data give an id of the model another name, such as iris and pupil swapped."""
+    if start is None or checked.classes is None or checked.index.classes_file is None:
+        return
+    pairs = enumerate(zip(checked.classes.names, start.classes, strict=False))
+    others = [f"{class_id} is {one}, not {own}" for class_id, (one, own) in pairs if one != own]
+    if others:
+        _log.warning(
+            "%s names other classes than %s (%s); if they are the same in another order, it starts from wrong ones",
+            checked.index.classes_file.name, start.origin.model, ", ".join(others),
+        )  # fmt: skip
 
 
 def warn_of_seen(start: StartWeights | None, checked: CheckResult, records: Sequence[Record], meaning: str) -> None:
