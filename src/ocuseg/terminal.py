@@ -119,9 +119,10 @@ def show_outcomes(outcomes: Iterable[Any], out: str | PathLike[str]) -> tuple[st
         if outcome.error is not None:
             failed += 1
             say(outcome.error)
-        elif outcome.done_before:
+        # The mask may be there although it could not be written in another format as well.
+        if outcome.done_before and outcome.written:
             before += 1
-        else:
+        elif outcome.written:
             done += 1
             described |= outcome.described
     if outcome is not None and done + before == 1 and not failed:

@@ -479,8 +479,12 @@ def test_predict_says_how_the_picture_was_taken_and_what_a_png_lacks(tmp_path, c
     Image.fromarray(colours()).save(tmp_path / "plain.png")
     inputs = [str(tmp_path / name) for name in ("eye.dcm", "plain.png")]
     words = ["predict", str(bundle(tmp_path)), *inputs, "--out", str(tmp_path / "out"), "--format", "dicom-seg"]
+    words[-2:-2] = ["--format", "dicom-seg", "--format", "labelme"]
     assert terminal.run(app, words) == 1
-    said = capsys.readouterr().err
+    shown = capsys.readouterr()
+    said = shown.err
+    assert shown.out.startswith("wrote 2 masks, areas.csv")
+    assert sorted(path.name for path in (tmp_path / "out" / "labelme").glob("*.json")) == ["eye.json", "plain.json"]
     assert "eye.dcm: has 2 frames, of which the first is taken" in said
     assert "plain.png: is no DICOM file, so no DICOM segmentation can refer to it" in said
     assert (tmp_path / "out" / "plain.png").is_file()

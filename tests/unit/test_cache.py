@@ -232,13 +232,13 @@ def test_emptying_deletes_the_arrays_alone(tmp_path: Path) -> None:
     cache = ArrayCache(tmp_path)
     for key in KEYS[:2]:
         cache.put(key, _array())
-    others = [tmp_path / name for name in ("mine.npy", "notes.txt", f"{'g' * 64}.npy")]
+    others = [tmp_path / name for name in ("mine.npy", "notes.txt", ".mine.tmp", f"{'g' * 64}.npy")]
     for path in others:
         path.write_text("mine")
     half = tmp_path / f".{KEYS[3]}.x.tmp"
     half.write_text("half")
     assert empty_cache(tmp_path, clear=False) == module.CacheContents(tmp_path, 2, 2 * BYTES)
-    assert len(_names(tmp_path)) == 6
+    assert len(_names(tmp_path)) == 7
     assert empty_cache(tmp_path, clear=True) == module.CacheContents(tmp_path, 2, 2 * BYTES)
     assert _names(tmp_path) == sorted(path.name for path in others)
     assert empty_cache(tmp_path / "absent", clear=True).arrays == 0

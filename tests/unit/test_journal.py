@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -15,9 +16,11 @@ from ocuseg.classes import default_classes
 from ocuseg.errors import OutputError
 from ocuseg.geometry import Preprocessing
 from ocuseg.images import write_image
+from ocuseg.metrics import AREA_COLUMNS
 from ocuseg.prediction import Predictor
 from ocuseg.prediction.journal import JOURNAL_FILE, Journal
 from ocuseg.prediction.results import FileOutcome, predict_files
+from ocuseg.prediction.writing import Written
 
 
 class Red:
@@ -267,3 +270,42 @@ def test_a_run_that_was_killed_goes_on(tmp_path, images):
     for path in clean.glob("[!.]*.png"):
         assert path.read_bytes() == (out / path.name).read_bytes()
     assert [path.name for path in out.glob(".*")] == [".lately.png.x.tmp.png"]
+
+
+def test_two_runs_at_once_lose_no_row(tmp_path):
+    mask = write_image(tmp_path / "mask.png", np.zeros((4, 4, 3), np.uint8))
+
+    def add(journal: Journal, names: range) -> None:
+        for name in names:
+            area = dict.fromkeys(AREA_COLUMNS, 0) | {"image": f"eye{name}", "pixels": name}
+            journal.add(f"eye{name}", f"key of {name}", [mask], Written((area,), None))
+
+    def rows() -> list[int]:
+        with (tmp_path / "areas.csv").open(newline="") as file:
+            return sorted(int(row["pixels"]) for row in csv.DictReader(file))
+
+    with Journal(tmp_path) as first:
+        add(first, range(3))
+    with Journal(tmp_path) as long:
+        with Journal(tmp_path) as short:
+            for _ in range(80):
+                add(short, range(10, 13))  # enough for the record to be made short when this one ends
+        add(long, range(3, 6))
+        assert long.written("eye1").areas[0]["pixels"] == 1
+    assert rows() == [0, 1, 2, 3, 4, 5, 10, 11, 12]
+    with Journal(tmp_path):  # which is alone
+        pass
+    assert len((tmp_path / JOURNAL_FILE).read_bytes().splitlines()) == 1 + 9
+    assert rows() == [0, 1, 2, 3, 4, 5, 10, 11, 12]
+
+
+def test_what_was_drawn_of_an_earlier_mask_does_not_outlive_it(tmp_path, images):
+    out = tmp_path / "out"
+    run(predictor_of(), images[:2], out, overlay=True, probabilities=True)
+    drawn = [out / kind / f"{number}.png" for kind in ("overlays", "probabilities") for number in (0, 1)]
+    assert all(path.exists() for path in drawn)
+    drawn[1].write_bytes(b"drawn upon by hand")
+    run(predictor_of(threshold=0.9), images[:2], out)
+    assert [path.exists() for path in drawn] == [False, True, False, False]
+    run(predictor_of(threshold=0.8), images[:2], out, probabilities=True)
+    assert [path.exists() for path in drawn] == [False, True, True, True]

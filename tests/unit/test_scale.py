@@ -100,6 +100,13 @@ class TestListing:
             _put(f"{place}/images/{name}")
         assert list_images([f"{place}/images"]) == [f"{place}/images/a/c.jpg", f"{place}/images/b.PNG"]
 
+    def test_what_an_earlier_run_wrote_below_them_is_no_image(self, place: str) -> None:
+        image, beside = _put(f"{place}/images/eye.png"), _put(f"{place}/images/results/eye.png")
+        _put(f"{place}/images/result/masks/00000000/00000_eye.png")
+        assert list_images([f"{place}/images"], f"{place}/images/result") == [image, beside]
+        with pytest.raises(DataError, match="holds no image"):
+            list_images([f"{place}/images/result"], f"{place}/images/result")
+
     def test_images_that_several_sources_name_are_there_once(self, place: str) -> None:
         one = _put(f"{place}/images/one")
         two = _put(f"{place}/images/two.png")

@@ -12,7 +12,7 @@ from ocuseg import terminal
 
 def outcome(name: str, **facts: object) -> SimpleNamespace:
     values = {"error": None, "done_before": False, "flags": (), "measures": {}, "facts": None, "described": True}
-    return SimpleNamespace(image=Path(name), **values | facts)
+    return SimpleNamespace(image=Path(name), **values | {"written": (Path("masks") / name,)} | facts)
 
 
 def test_what_a_model_was_not_made_for_is_said_in_one_line_and_is_no_failure(capsys):
@@ -26,6 +26,14 @@ def test_what_a_model_was_not_made_for_is_said_in_one_line_and_is_no_failure(cap
         "do not trust its mask unseen\n",
     )
     assert (line, failed) == ("wrote 2 masks, areas.csv and measures.csv to masks, 1 already done", 0)
+
+
+def test_a_mask_that_could_not_be_written_in_another_format_too_was_written(capsys):
+    failed = outcome("a.jpg", error="a.jpg: is no DICOM file")
+    assert terminal.show_outcomes([failed, outcome("b.jpg", error="b.jpg: is empty", written=())], "masks") == (
+        "wrote 1 mask, areas.csv and measures.csv to masks, 2 failed",
+        2,
+    )
 
 
 @pytest.mark.parametrize(("described", "tables"), [(True, "areas.csv and measures.csv"), (False, "areas.csv")])

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Self
 from ocuseg.errors import OutputError
 from ocuseg.files import written_whole
 from ocuseg.metrics import AREA_COLUMNS, MEDICAL_COLUMNS, VESSEL_COLUMNS
+from ocuseg.prediction.locking import alone_in, is_used_by_others, mark_as_used
 from ocuseg.prediction.single import Description
 from ocuseg.prediction.writing import Written
 
@@ -60,6 +61,7 @@ class Journal:
         self._places: dict[str, _Place] = {}
         self._lines = 0
         self._file: BinaryIO | None = None
+        self._scanned: int | None = None  # the file that the places are of
         self._scan()
         # Tables that are older than the record.
         self._unrecorded = {row["image"] for row in self._area_rows() if row["image"] not in self._places}
@@ -69,15 +71,19 @@ class Journal:
     def __enter__(self) -> Self:
         """Open the record for more lines."""
         try:
-            if not self.path.exists():
-                with written_whole(self.path) as temporary:
-                    temporary.write_bytes(_line(_HEADER))
-            self._file = self.path.open("a+b")
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
+            with alone_in(self.path.parent):
+                if not self.path.exists():
+                    with written_whole(self.path) as temporary:
+                        temporary.write_bytes(_line(_HEADER))
+                self._file = self.path.open("a+b")
+                mark_as_used(self._file)  # from here on nobody replaces it, and all places stay
+                self._file.seek(-1, os.SEEK_END)
+                if self._file.read(1) != b"\n":
+                    self._file.write(b"\n")
         except OSError as error:
             raise _not_written(self.path, error) from error
+        if self._scanned != os.fstat(self._file.fileno()).st_ino:
+            self._scan()
         if self._unrecorded:
             described = {row["image"]: row for row in self._measure_rows() if row["image"] in self._unrecorded}
             for name, rows in itertools.groupby(self._area_rows(), key=itemgetter("image")):
@@ -92,10 +98,11 @@ class Journal:
         """Write the tables from the record, and close it."""
         assert self._file is not None
         try:
-            self._scan()
-            self._write_tables()
-            if self._lines > 2 * len(self._places) + 100:
-                self._compact()
+            with alone_in(self.path.parent):
+                self._scan()
+                self._write_tables()
+                if self._lines > 2 * len(self._places) + 100 and not is_used_by_others(self._file):
+                    self._compact()
         finally:
             self._file.close()
 
@@ -124,9 +131,14 @@ class Journal:
         for name in held:
             self._append({"name": name})
         if held:
-            self._scan()
-            self._write_tables()
+            with alone_in(self.path.parent):
+                self._scan()
+                self._write_tables()
         return held
+
+    def held_stamps(self, name: str, held: Mapping[str, int]) -> list[list[int] | None]:
+        """Return what the files that were held of an image were known by; nothing where none was."""
+        return list(self._entry(held[name]).get("outputs", ())) if name in held else []
 
     def restore(self, name: str, held: Mapping[str, int]) -> None:
         """Put back what was held of an image whose files stayed as they are."""
@@ -160,6 +172,7 @@ class Journal:
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
+            self._scanned = os.fstat(file.fileno()).st_ino
             if _content(file.readline()).get("written_by") != _HEADER["written_by"]:
                 raise _foreign(self.path)
             start = file.tell()

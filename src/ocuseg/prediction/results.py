@@ -168,7 +168,22 @@ def _recorded(
                     yield FileOutcome(plan.image, (), written)
                 else:
                     journal.add(plan.name, key, plan.outputs, written)
+                    _remove_outdated(plan, journal.held_stamps(plan.name, held))
                     yield _done(plan, written)
+
+
+def _remove_outdated(plan: Plan, stamps: list[list[int] | None]) -> None:
+    """Delete what an earlier run drew of the mask that was just replaced and this one does not, untouched since."""
+    if len(stamps) < 2:  # the mask alone
+        return
+    out, name = plan.mask.parent, plan.name
+    there = [out / "overlays" / f"{name}.png", *(out / "probabilities" / f"{name}{kind}" for kind in (".png", ".npz"))]
+    there += [folder / f"{name}.png" for folder in (out / "probabilities").glob("*/")]
+    for path in set(there).difference(plan.outputs):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if [status.st_size, status.st_mtime_ns] in stamps:
+                path.unlink()
 
 
 def _done(plan: Plan, written: Written, *, done_before: bool = False) -> FileOutcome:

@@ -30,12 +30,13 @@ class Chunk:
         return f"rows/{self.number:08d}.parquet"
 
 
-def list_images(sources: Iterable[str]) -> list[str]:
+def list_images(sources: Iterable[str], out: str | None = None) -> list[str]:
     """Return the paths or URIs of all images that the sources mean, sorted, none twice.
 
     A source is an image, a folder or prefix (with all that lies below it), or a list: a text file with a path or URI in
     each line, or a CSV or Parquet file with a column `image`; what is relative in a list starts from the list's folder.
-    No image is opened. Raises UsageError where a source does not exist, DataError where one holds no image.
+    What lies below `out`, such as the masks of an earlier run, is no image. None is opened. Raises UsageError where a
+    source does not exist, DataError where one holds no image.
     """
     found: set[str] = set()
     for source in sources:
@@ -54,6 +55,8 @@ def list_images(sources: Iterable[str]) -> list[str]:
             raise
         except Exception as error:
             raise DataError(f"{source}: cannot be listed ({reason_of(error)}); see that you may read it") from error
+        if out is not None:
+            images = [image for image in images if not image.startswith(f"{out.rstrip('/')}/")]
         if not images:
             raise DataError(f"{source}: holds no image; give PNG, JPEG, TIFF, BMP, PPM, GIF or WebP files")
         found.update(images)

@@ -83,7 +83,7 @@ def predict_collection(
     predictor = open_predictor(bundle, runtime, flips=flips, threshold=threshold, threads=1, precision=precision)
     job = Job(bundle.info.name, bundle.digest, predictor.threshold, predictor.flips, runtime, precision, masks)
     storage = Storage(out)
-    listed = list_images(images)
+    listed = list_images(images, storage.uri)
     begin_job(storage, job)
     chunks = plan_chunks(storage, listed, chunk_images)
     if retry_failed:

@@ -210,7 +210,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _remove_abandoned(folder: Path, age_s: float = _ABANDONED_S) -> None:
     """Remove what processes that were killed have left half-written."""
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(f".{'[0-9a-f]' * _KEY_DIGITS}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime >= age_s:
                 path.unlink()
