@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ fsspec = pytest.importorskip("fsspec", reason="no fsspec: pip install 'ocuseg[ra
 parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow: pip install 'ocuseg[ray]'")
 
 from ocuseg import scale  # noqa: E402
-from ocuseg.scale import chunks, fetching, predicting  # noqa: E402
+from ocuseg.scale import chunks, cluster, fetching, predicting  # noqa: E402
 from ocuseg.scale.chunks import ChunkWorker  # noqa: E402
 from ocuseg.scale.collection import Chunk, list_images, plan_chunks  # noqa: E402
 from ocuseg.scale.job import Job, begin_job, pack_bundle  # noqa: E402
@@ -505,3 +507,15 @@ def test_a_relative_output_is_the_same_folder_for_every_worker(tmp_path: Path, m
 def test_images_on_a_disc_are_not_copied(tmp_path: Path) -> None:
     image = write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
     assert fetching.fetch(str(image), tmp_path / "copies") == image
+
+
+def test_an_interruption_that_a_library_swallows_is_raised_later() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with cluster._interruption() as require_none:
+        require_none()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("it is raised at once too")
+        with pytest.raises(KeyboardInterrupt):
+            require_none()
+    assert signal.getsignal(signal.SIGINT) is before

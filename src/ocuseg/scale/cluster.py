@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocuseg.errors import OcusegError, OutputError, UsageError
@@ -53,11 +55,14 @@ def run_chunks(
             num_cpus=worker_cpus,
             num_gpus=share_of_gpu or None,
         )
-        try:
-            for row in done.iter_rows():
-                yield ChunkResult(row["number"], row["images"], row["lost"])
-        except Exception as error:
-            raise _meant(error) from error
+        with _interruption() as require_none:
+            try:
+                for row in done.iter_rows():
+                    require_none()
+                    yield ChunkResult(row["number"], row["images"], row["lost"])
+            except Exception as error:
+                raise _meant(error) from error
+            require_none()
 
 
 class _Worker:
@@ -74,6 +79,34 @@ class _Worker:
 
         results = [self._work(Chunk(row["number"], tuple(row["images"]))) for row in batch.to_pylist()]
         return pyarrow.table({name: [getattr(one, name) for one in results] for name in ("number", "images", "lost")})
+
+
+@contextlib.contextmanager
+def _interruption() -> Generator[Callable[[], None]]:
+    """Yield what raises KeyboardInterrupt where Ctrl-C was pressed in this block, and whoever was at work swallowed it.
+
+    Python raises it wherever the main thread is, which may be a callback of a library that lets nothing out.
+    """
+    pressed = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        pressed.set()
+        before(number, frame)  # type: ignore[operator, misc]
+
+    def require_none() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    # The main thread alone gets signals and may set handlers; and Ctrl-C may be ignored, as in a background job.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield require_none
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield require_none
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
