@@ -509,6 +509,15 @@ def test_images_on_a_disc_are_not_copied(tmp_path: Path) -> None:
     assert fetching.fetch(str(image), tmp_path / "copies") == image
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run as a background job, in which it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_that_a_library_swallows_is_raised_later() -> None:
     before = signal.getsignal(signal.SIGINT)
     with cluster._interruption() as require_none:
