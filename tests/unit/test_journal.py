@@ -19,6 +19,7 @@ from ocuseg.images import write_image
 from ocuseg.metrics import AREA_COLUMNS
 from ocuseg.prediction import Predictor
 from ocuseg.prediction.journal import JOURNAL_FILE, Journal
+from ocuseg.prediction.plans import Plan
 from ocuseg.prediction.results import FileOutcome, predict_files
 from ocuseg.prediction.writing import Written
 
@@ -156,6 +157,20 @@ def test_an_image_of_the_same_name_in_another_folder_is_another_image(images, ou
     assert not run(predictor_of(), [other], out, overlay=True)[0].done_before
 
 
+def test_an_image_keeps_its_name_when_one_of_the_same_stem_comes_or_goes(images, out, tmp_path):
+    other = draw(tmp_path / "in" / "0.bmp", 6)
+    predictor = predictor_of()
+    outcomes = {one.image.name: one for one in run(predictor, [other, *images], out, overlay=True)}
+    assert predictor.network.seen == 1  # the new one alone
+    assert outcomes["0.png"].done_before
+    assert outcomes["0.png"].written[0].name == "0.png"
+    assert outcomes["0.bmp"].written[0].name == "0_bmp.png"
+    assert sorted(areas(out)) == ["0", "0_bmp", "1", "2", "3", "4"]
+    assert run(predictor_of(), [other], out, overlay=True)[0].done_before
+    assert run(predictor_of(), [other], out, again=True)[0].written[0].name == "0_bmp.png"
+    assert sorted(areas(out)) == ["0", "0_bmp", "1", "2", "3", "4"]
+
+
 def test_a_line_that_was_cut_off_says_nothing(images, out):
     record = out / JOURNAL_FILE
     lines = record.read_bytes().splitlines(keepends=True)
@@ -273,12 +288,11 @@ def test_a_run_that_was_killed_goes_on(tmp_path, images):
 
 
 def test_two_runs_at_once_lose_no_row(tmp_path):
-    mask = write_image(tmp_path / "mask.png", np.zeros((4, 4, 3), np.uint8))
-
     def add(journal: Journal, names: range) -> None:
         for name in names:
             area = dict.fromkeys(AREA_COLUMNS, 0) | {"image": f"eye{name}", "pixels": name}
-            journal.add(f"eye{name}", f"key of {name}", [mask], Written((area,), None))
+            plan = Plan(tmp_path / f"{name}.jpg", tmp_path / f"eye{name}.png", (), None)
+            journal.add(plan, f"key of {name}", Written((area,), None))
 
     def rows() -> list[int]:
         with (tmp_path / "areas.csv").open(newline="") as file:

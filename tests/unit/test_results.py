@@ -60,6 +60,20 @@ def test_names_are_told_apart(tmp_path, paths, names):
     assert output_names([tmp_path / path for path in paths]) == names
 
 
+@pytest.mark.parametrize(
+    ("paths", "known", "names"),
+    [
+        (["1.jpg", "1.png"], [None, "1"], ["1_jpg", "1"]),
+        (["a/1.png"], ["a_1"], ["a_1"]),
+        (["a/1.png", "b/1.png", "1_2.png"], ["1", "1", None], ["1", "b_1", "1_2"]),
+        (["a/1.png", "b/Eye.png", "b/1.png"], ["b_1", None, None], ["b_1", "Eye", "b_1_2"]),
+        (["a/eye.png", "b/Eye.png"], ["eye", "Eye"], ["eye", "b_Eye"]),
+    ],
+)
+def test_names_that_are_known_stay(tmp_path, paths, known, names):
+    assert output_names([tmp_path / path for path in paths], known) == names
+
+
 def test_a_mask_per_image_is_written_with_a_palette_that_can_be_seen(tmp_path):
     paths = [written(tmp_path / "in", f"{index}.png", index) for index in range(9)]
     predictor = predictor_of()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -14,10 +13,12 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from ocuseg.errors import OutputError
-from ocuseg.files import written_whole
+from ocuseg.files import hash_bytes, written_whole
 from ocuseg.metrics import AREA_COLUMNS, MEDICAL_COLUMNS, VESSEL_COLUMNS
 from ocuseg.prediction.locking import alone_in, is_used_by_others, mark_as_used
+from ocuseg.prediction.plans import Plan
 from ocuseg.prediction.single import Description
+from ocuseg.prediction.tables import foreign, read_table, write_table
 from ocuseg.prediction.writing import Written
 
 __all__ = ["AREAS_FILE", "JOURNAL_FILE", "MEASURES_FILE", "Journal"]
@@ -29,6 +30,7 @@ JOURNAL_FILE = "predicted.jsonl"
 _HEADER = {"written_by": "ocuseg predict", "schema": 1}
 _IMAGE_COLUMNS = ("image", "flags")
 _BETWEEN_FLAGS = "; "
+_DIGITS = 20  # of 16 values each
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,17 @@ class _Place:
 class Journal:
     """The record of a folder of predictions: for each image the last line that is about it counts.
 
-    A line has the `name` of the image among the results, the `key` of what it was predicted from, size and time of its
-    `outputs`, and its `areas`; without these the image has none. A model that has such adds `measures` and `flags`. The
-    line is appended when the outputs are in place, so that a run may be killed at any moment: one that was cut off says
-    nothing. Of the lines only the places are held. Raises OutputError where `predicted.jsonl`, `areas.csv` or
-    `measures.csv` is there and `predict` cannot have written it.
+    A line has the `name` of the image among the results, what its path is known by (`image`), the `key` of what it was
+    predicted from, size and time of its `outputs`, and its `areas`; without these the image has none. A model that has
+    such adds `measures` and `flags`. The line is appended when the outputs are in place, so that a run may be killed at
+    any moment: one that was cut off says nothing. Of the lines only the places are held. Raises OutputError where
+    `predicted.jsonl`, `areas.csv` or `measures.csv` is there and `predict` cannot have written it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path, self.table, self.measures = folder / JOURNAL_FILE, folder / AREAS_FILE, folder / MEASURES_FILE
         self._places: dict[str, _Place] = {}
+        self._names: dict[int, str] = {}
         self._lines = 0
         self._file: BinaryIO | None = None
         self._scanned: int | None = None  # the file that the places are of
@@ -106,6 +109,10 @@ class Journal:
         finally:
             self._file.close()
 
+    def known_as(self, image: Path) -> str | None:
+        """Return the name that an image had among the results when it was last predicted, None where it never was."""
+        return self._names.get(hash(_known_by(image)))
+
     def is_done(self, name: str, key: str | None, outputs: Sequence[Path]) -> bool:
         """Return whether an image was predicted from the same `key` into the same files, untouched since."""
         place = self._places.get(name)
@@ -128,8 +135,8 @@ class Journal:
         Return where they are, for `restore`.
         """
         held = {name: self._places[name].start for name in names if name in self._places}
-        for name in held:
-            self._append({"name": name})
+        for start in held.values():
+            self._append({key: value for key, value in self._entry(start).items() if key in ("name", "image")})
         if held:
             with alone_in(self.path.parent):
                 self._scan()
@@ -145,10 +152,11 @@ class Journal:
         if name in held:
             self._append(self._entry(held[name]))
 
-    def add(self, name: str, key: str | None, outputs: Sequence[Path], written: Written) -> None:
+    def add(self, plan: Plan, key: str | None, written: Written) -> None:
         """Record an image whose outputs are in place."""
         described = {} if written.description is None else written.description._asdict()
-        self._append({"name": name, "key": key, "outputs": _stamps(outputs), "areas": list(written.areas), **described})
+        what = {"name": plan.name, "image": _known_by(plan.image), "key": key, "outputs": _stamps(plan.outputs)}
+        self._append({**what, "areas": list(written.areas), **described})
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         assert self._file is not None
@@ -167,6 +175,7 @@ class Journal:
     def _scan(self) -> None:
         """Find the last line of each image; one without areas takes it away."""
         self._places.clear()
+        self._names.clear()
         self._lines = 0
         alike: dict[tuple[str, ...] | None, tuple[str, ...] | None] = {}  # one object for all that are equal
         if not self.path.exists():
@@ -174,13 +183,15 @@ class Journal:
         with self.path.open("rb") as file:
             self._scanned = os.fstat(file.fileno()).st_ino
             if _content(file.readline()).get("written_by") != _HEADER["written_by"]:
-                raise _foreign(self.path)
+                raise foreign(self.path)
             start = file.tell()
             for line in file:
                 entry = _content(line)
                 if "name" in entry:
                     self._lines += 1
                     self._places.pop(entry["name"], None)
+                    if "image" in entry:
+                        self._names[hash(entry["image"])] = entry["name"]
                     if "areas" in entry:
                         stamps = entry.get("outputs", [])
                         marks = hash((entry.get("key"), str(stamps))), hash(str(stamps[:1]))
@@ -196,25 +207,25 @@ class Journal:
             rows = (row for name in sorted(self._places) for row in self.written(name).areas)
             held = {column for place in self._places.values() for column in place.medical}
             columns = (*AREA_COLUMNS, *(column for column in MEDICAL_COLUMNS if column in held))
-            _write_table(self.table, columns, rows)
+            write_table(self.table, columns, rows)
         described = sorted(name for name, place in self._places.items() if place.measures is not None)
         if described or self.measures.exists():
             measured = {measure for name in described for measure in self._places[name].measures or ()}
             columns = (*_IMAGE_COLUMNS, *(measure for measure in VESSEL_COLUMNS if measure in measured))
-            _write_table(self.measures, columns, (_to_row(name, self.written(name)) for name in described))
+            write_table(self.measures, columns, (_to_row(name, self.written(name)) for name in described))
 
     def _area_rows(self) -> Iterator[dict[str, str]]:
         def is_ours(columns: tuple[str, ...]) -> bool:
             own = columns[: len(AREA_COLUMNS)]
             return own == AREA_COLUMNS and set(columns[len(own) :]) <= set(MEDICAL_COLUMNS)
 
-        return _read_table(self.table, is_ours)
+        return read_table(self.table, is_ours)
 
     def _measure_rows(self) -> Iterator[dict[str, str]]:
         def is_ours(columns: tuple[str, ...]) -> bool:
             return columns[:2] == _IMAGE_COLUMNS and set(columns[2:]) <= set(VESSEL_COLUMNS)
 
-        return _read_table(self.measures, is_ours)
+        return read_table(self.measures, is_ours)
 
     def _compact(self) -> None:
         with written_whole(self.path) as temporary, temporary.open("wb") as file:
@@ -223,30 +234,6 @@ class Journal:
                 file.write(_line(self._entry(place.start)))
             assert self._file is not None
             self._file.close()  # an open file cannot be replaced everywhere
-
-
-def _read_table(table: Path, is_ours: Callable[[tuple[str, ...]], bool]) -> Iterator[dict[str, str]]:
-    """The rows of a table, which must be what `predict` writes."""
-    if not table.exists():
-        return
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            if not is_ours(tuple(reader.fieldnames or ())):
-                raise _foreign(table)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise _foreign(table)
-                yield row
-    except (OSError, ValueError, csv.Error) as error:
-        raise _foreign(table) from error
-
-
-def _write_table(table: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    with written_whole(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _to_row(name: str, written: Written) -> dict[str, Any]:
@@ -262,6 +249,11 @@ def _from_row(row: Mapping[str, str] | None) -> dict[str, Any]:
         return {}
     measures = {name: value for name, value in row.items() if name not in _IMAGE_COLUMNS}
     return {"measures": measures, "flags": row["flags"].split(_BETWEEN_FLAGS) if row["flags"] else []}
+
+
+def _known_by(image: Path) -> str:
+    """What stands for the path of an image, which may name a person."""
+    return hash_bytes([str(image.resolve())])[:_DIGITS]
 
 
 def _stamps(paths: Sequence[Path]) -> list[list[int] | None]:
@@ -287,10 +279,6 @@ def _content(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _foreign(path: Path) -> OutputError:
-    return OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
 
 
 def _not_written(path: Path, error: OSError) -> OutputError:

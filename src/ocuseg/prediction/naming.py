@@ -11,10 +11,11 @@ from ocuseg.files import stem_of
 __all__ = ["output_names"]
 
 
-def output_names(paths: Sequence[Path]) -> list[str]:
+def output_names(paths: Sequence[Path], known: Sequence[str | None] = ()) -> list[str]:
     """Return a name for each of the different `paths`, no two equal even where case is ignored.
 
-    It is the stem. Where stems meet, the folders above are put before it (`a/1.png`, `b/1.png`: `a_1`, `b_1`), or the
+    A path keeps the name that `known` has for it, in the order of `paths`, unless an earlier one has the same. It is
+    else the stem. Where stems meet, the folders above are put before it (`a/1.png`, `b/1.png`: `a_1`, `b_1`), or the
     kind of file after it (`1.png`, `1.jpg`: `1_png`, `1_jpg`), or both; at the last, a number.
     """
     alike: dict[str, list[int]] = {}
@@ -25,11 +26,16 @@ def output_names(paths: Sequence[Path]) -> list[str]:
         if len(group) > 1:
             for index, name in zip(group, _told_apart([paths[index].resolve() for index in group]), strict=True):
                 names[index] = name
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
+    for index, one in enumerate(known):
+        if one is not None and taken.setdefault(one.casefold(), index) == index:
+            names[index] = one
+    kept = set(taken.values())
     for index, name in enumerate(names):
-        numbered = (f"{name}_{number}" for number in itertools.count(2))
-        names[index] = next(one for one in itertools.chain([name], numbered) if one.casefold() not in taken)
-        taken.add(names[index].casefold())
+        if index not in kept:
+            numbered = (f"{name}_{number}" for number in itertools.count(2))
+            names[index] = next(one for one in itertools.chain([name], numbered) if one.casefold() not in taken)
+            taken[names[index].casefold()] = index
     return names
 
 

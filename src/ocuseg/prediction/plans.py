@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ocuseg.classes import Classes
-from ocuseg.errors import OutputError, UsageError
+from ocuseg.errors import UsageError
 from ocuseg.prediction.naming import output_names
+from ocuseg.prediction.tables import foreign
 
 __all__ = ["SOFTWARE", "Plan", "Plans", "require_predicted", "without_masks"]
 
@@ -41,13 +42,23 @@ class Plan:
 
 
 class Plans:
-    """A plan for each of many images, made when it is asked for, as paths take much memory."""
+    """A plan for each of many images, made when it is asked for, as paths take much memory.
+
+    `known_as` gives the name of an image among the results of earlier runs, or None.
+    """
 
     def __init__(
-        self, images: Sequence[Path | str], out_dir: Path, classes: Classes, kind: ProbabilityKind, *, overlay: bool
+        self,
+        images: Sequence[Path | str],
+        out_dir: Path,
+        classes: Classes,
+        kind: ProbabilityKind,
+        *,
+        overlay: bool,
+        known_as: Callable[[Path], str | None],
     ) -> None:
         self.images = list({Path(image).resolve(): Path(image) for image in images}.values())
-        self._names = output_names(self.images)
+        self._names = output_names(self.images, [known_as(image) for image in self.images])
         self._out_dir, self._classes, self._kind, self._overlay = out_dir, classes, kind, overlay
 
     def __len__(self) -> int:
@@ -84,7 +95,7 @@ def require_predicted(masks: Iterable[Path]) -> None:
     """Raise OutputError where a mask is there that was not predicted: one drawn by hand is hours of work."""
     for path in masks:
         if path.is_file() and not _is_predicted(path):
-            raise OutputError(f"{path}: was not written by 'ocuseg predict' and would be lost; give another folder")
+            raise foreign(path)
 
 
 def without_masks(images: Sequence[Path], out_dir: Path) -> list[Path]:

@@ -75,7 +75,8 @@ def predict_files(
     with "npz" one `probabilities/NAME.npz` (array `probabilities`, (C, H, W) float32). `areas.csv`, written at the end
     or when the iterator is closed, has the rows of `Result.areas` for each mask, `measures.csv` a row of measures and
     flags where the model has such. Files of an earlier run are replaced, as are its rows for the same NAME; the others
-    stay. An image given twice is predicted once; names that would meet are told apart (`output_names`).
+    stay. An image given twice is predicted once; names that would meet are told apart (`output_names`), and an image
+    keeps the name that it had before.
 
     `model` is the digest of the bundle. With it, and unless `again`, images that an earlier run has predicted come
     first and are not predicted again: same model, settings and version, the image's path, size and time as they were,
@@ -88,9 +89,9 @@ def predict_files(
     if probabilities not in (False, True, "png", "npz"):
         raise UsageError(f"probabilities are written as 'png' or 'npz', not as {probabilities!r}")
     kind: Literal["png", "npz"] | None = "npz" if probabilities == "npz" else "png" if probabilities else None
-    plans = Plans(images, Path(out_dir), predictor.classes, kind, overlay=overlay)
-    plans.require_apart()
     journal = Journal(Path(out_dir))
+    plans = Plans(images, Path(out_dir), predictor.classes, kind, overlay=overlay, known_as=journal.known_as)
+    plans.require_apart()
     settings = None if model is None else _settings(predictor, model, kind, overlay)
     done, todo = list[int](), list[int]()
     for index in range(len(plans)):
@@ -167,7 +168,7 @@ def _recorded(
                     journal.restore(plan.name, held)
                     yield FileOutcome(plan.image, (), written)
                 else:
-                    journal.add(plan.name, key, plan.outputs, written)
+                    journal.add(plan, key, written)
                     _remove_outdated(plan, journal.held_stamps(plan.name, held))
                     yield _done(plan, written)
 
