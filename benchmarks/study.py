@@ -5,6 +5,8 @@
 
 A study file names a recipe, what all its trainings have in common, the tasks (a data set to train on and the sets to
 score) and the variants (what each changes of the recipe). Every variant is trained on every task with the same seeds.
+A variant is a list of settings, or a mapping: its `overrides`, the model to `start_from`, the data to `train` on in
+place of the task's; these two are paths, in which `{task}` stands for the name of the task.
 The threshold comes from the validation images of the task, as `train` chooses it, and stays for the other sets. Scores
 are pooled over a set's images at native size, inside the field of view. What is done is kept in RESULTS, so that a
 study that was stopped goes on. No `test` split is looked at: a task that names one is refused.
@@ -52,14 +54,11 @@ def main() -> None:
     variants = {name: study["variants"][name] for name in _chosen(options.variants, study["variants"])}
     tasks = {name: study["tasks"][name] for name in _chosen(options.tasks, study["tasks"])}
     cells = [
-        Cell(
-            str(options.data), study["recipe"], (*study["common"], *own), task["train"], task["score"],
-            str(options.out), task_name, name, seed, options.threads,
-        )
+        _cell(options, study, (task, tasks[task]), (variant, own), seed)
         for seed in range(options.seeds)
-        for task_name, task in tasks.items()
-        for name, own in variants.items()
-    ]  # fmt: skip
+        for task in tasks
+        for variant, own in variants.items()
+    ]
     _require_fit(cells)
     left = [] if options.report else [cell for cell in cells if not cell.path.exists()]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -83,6 +82,7 @@ class Cell:
     variant: str
     seed: int
     threads: bool
+    start_from: str | None = None
 
     @property
     def path(self) -> Path:
@@ -93,7 +93,28 @@ class Cell:
     def budget(self) -> dict[str, Any]:
         """What has to be equal for a kept result to stand for this cell."""
         wanted = {**asdict(self), "overrides": list(self.overrides)}
-        return {key: wanted[key] for key in ("recipe", "overrides", "train", "score", "threads")}
+        return {key: wanted[key] for key in ("recipe", "overrides", "train", "score", "threads", "start_from")}
+
+
+def _cell(
+    options: argparse.Namespace, study: Mapping[str, Any], task: tuple[str, Any], variant: tuple[str, Any], seed: int
+) -> Cell:
+    """Return the training of one variant on one task with one seed."""
+    own = variant[1] if isinstance(variant[1], Mapping) else {"overrides": variant[1]}
+    paths = {key: own[key].format(task=task[0]) for key in ("train", "start_from") if key in own}
+    return Cell(
+        data=str(options.data),
+        recipe=study["recipe"],
+        overrides=(*study["common"], *own.get("overrides", ())),
+        train=paths.get("train", task[1]["train"]),
+        score=task[1]["score"],
+        out=str(options.out),
+        task=task[0],
+        variant=variant[0],
+        seed=seed,
+        threads=options.threads,
+        start_from=paths.get("start_from"),
+    )
 
 
 def _run(cell: Cell) -> str:
@@ -110,7 +131,8 @@ def _run(cell: Cell) -> str:
     start = time.perf_counter()
     overrides = [f"seed={cell.seed}", *cell.overrides]
     with contextlib.suppress(DeadNetworkError):  # its scores say so
-        ocuseg.train(Path(cell.data) / cell.train, cell.recipe, overrides=overrides, out=folder)
+        start_from = None if cell.start_from is None else Path(cell.data) / cell.start_from
+        ocuseg.train(Path(cell.data) / cell.train, cell.recipe, overrides=overrides, out=folder, start_from=start_from)
     trained = time.perf_counter() - start
     bundle = folder / "bundle"
     predictor = open_predictor(bundle, threads=1)

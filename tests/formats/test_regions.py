@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocuseg.formats.regions import Ellipse, Outline, cover, pack, rectangle, ring
@@ -102,9 +102,11 @@ def test_an_ellipse() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-3, 13), st.floats(-3, 11)), min_size=3, max_size=8))
+@example([(1, 2.111e-303), (0, 1), (0, 0), (1, 0)])
 def test_shapely_finds_the_same_centres_inside(points: list[tuple[float, float]]) -> None:
     import shapely
 
+    points = [(round(x, 9), round(y, 9)) for x, y in points]  # shapely divides by the squares of shorter edges, by 0
     simple = shapely.Polygon(points)
     if not simple.is_valid or simple.area < 1e-6:
         return
