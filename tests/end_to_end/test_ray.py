@@ -52,18 +52,23 @@ for order in sys.stdin:
 nodes.shutdown()
 """
 
-# A worker that is killed by one image, as the system kills one that wants more memory than there is.
+# A worker that is killed by one image, as the system kills one that wants more memory than there is: once the other
+# images are done (the job's folder is that after --out), so that it is known what an interruption leaves behind.
 FRAGILE = """
-import os, signal, sys
+import os, pathlib, signal, sys, time
 from ocuseg.scale import cluster
 
+DONE = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]).resolve() / "rows" / "00000000.parquet"
+
 class Fragile(cluster._Worker):
-    def __init__(self, arguments):
+    def __init__(self, arguments, done=DONE):
         super().__init__(arguments)
         from ocuseg.scale import chunks
         predict_files = chunks.predict_files
         def fragile(predictor, images, folder):
             if images[0].name == "poison.png":
+                while not done.exists():
+                    time.sleep(0.05)
                 os.kill(os.getpid(), signal.SIGKILL)
             return predict_files(predictor, images, folder)
         chunks.predict_files = fragile
