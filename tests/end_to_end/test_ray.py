@@ -122,7 +122,7 @@ class Nodes:
 
     def end(self) -> None:
         try:
-            self._process.communicate(timeout=60)
+            self._process.communicate(timeout=300)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -231,7 +231,7 @@ def test_an_image_that_kills_its_worker_is_a_row_and_an_interrupted_job_goes_on(
     first = start(bundle, poisoned, "--out", out, code=FRAGILE)
     _wait_until(lambda: len(_committed(out)) > 0, first)
     first.send_signal(signal.SIGINT)
-    _, complained = first.communicate(timeout=120)
+    _, complained = first.communicate(timeout=300)
     assert first.returncode == 130, complained
     assert "interrupted" in complained
     assert "Traceback" not in complained

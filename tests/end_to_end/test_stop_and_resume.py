@@ -121,7 +121,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_run_that_does(
     while process.poll() is None and not (run / "checkpoints" / "last.ckpt").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert out == ""
     lines = error.splitlines()

@@ -16,7 +16,7 @@ from ocuseg.service.limits import Limits
 from servers import running
 from tiny_bundles import served_bundles
 
-LIMITS = Limits(image_bytes=200_000, image_px=40_000, batch_images=3, upload_s=0.5, workers=1, waiting=2)
+LIMITS = Limits(image_bytes=200_000, image_px=40_000, batch_images=3, upload_s=2.0, workers=1, waiting=2)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def address(bundles: list[Path]) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, timeout=20) as found:
+    with httpx.Client(base_url=address, timeout=120) as found:
         yield found
 
 

@@ -58,7 +58,7 @@ def test_the_headers_let_a_page_do_no_more_than_it_must(client: httpx.Client, pn
 def test_a_token_is_asked_for(bundles: list[Path], png: bytes) -> None:
     with (
         running(bundles[:1], token="a-token-that-is-long", hosts=None) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=120) as client,
     ):
         for path in ("/", "/page/page.js", "/healthz"):
             assert client.get(path).status_code == 200
@@ -118,7 +118,7 @@ def test_nothing_of_an_image_is_written_or_logged(
     noise = np.random.default_rng(0).integers(0, 256, (900, 1000, 3), np.uint8)
     large = BytesIO()
     Image.fromarray(noise).save(large, "PNG")  # 2.7 MB: Starlette's own form would go to disk
-    with running(bundles[:1]) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with running(bundles[:1]) as address, httpx.Client(base_url=address, timeout=300) as client:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         monkeypatch.setattr(builtins, "open", watch)
         monkeypatch.setattr("io.open", watch)

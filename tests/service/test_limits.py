@@ -30,7 +30,7 @@ from service.asking import require_refusal, saved
 def _raw(address: str, head: str, *parts: bytes, pause_s: float = 0.0, end: bool = False) -> bytes:
     """Send bytes as they are, with pauses, and return the answer."""
     place = urlsplit(address)
-    with socket.create_connection((place.hostname, place.port), timeout=10) as line:
+    with socket.create_connection((place.hostname, place.port), timeout=120) as line:
         start = f"POST /v1/predict HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n"
         line.sendall(f"{start}{head}\r\n\r\n".encode())
         for part in parts:
@@ -48,7 +48,7 @@ def test_a_slow_upload_is_given_up(address: str, client: httpx.Client, png: byte
     start_s = time.monotonic()
     answer = _raw(address, f"Content-Length: {len(png)}", png[:10], png[10:20], pause_s=0.1)
     assert b"408" in answer.splitlines()[0]
-    assert 0.5 < time.monotonic() - start_s < 5
+    assert 1.5 < time.monotonic() - start_s < 30
     assert client.get("/metrics").text.count("ocuseg_held_bytes 0.0") == 1
 
 
@@ -82,7 +82,7 @@ def slow_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         network = predictor.network
 
         def wait(images: Any) -> Any:
-            go_on.wait(10)
+            go_on.wait(60)
             return network(images)
 
         predictor.network = wait
@@ -98,7 +98,7 @@ def test_a_full_queue_answers_503_and_when_to_come_back(
 ) -> None:
     with (
         running(bundles[:1], limits=Limits(workers=1, waiting=2)) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=120) as client,
         ThreadPoolExecutor(3) as others,
     ):
         waiting = [others.submit(client.post, "/v1/predict", content=png) for _ in range(3)]
@@ -141,10 +141,10 @@ def test_an_upload_is_held_once(kind: str) -> None:
 
 
 def test_the_uploads_that_are_held_are_bounded(bundles: list[Path]) -> None:
-    limits = Limits(image_bytes=1000, upload_s=5)
+    limits = Limits(image_bytes=1000, upload_s=60)
     with (
         running(bundles[:1], limits=limits) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=120) as client,
         contextlib.ExitStack() as lines,
     ):
         place = urlsplit(address)
@@ -153,7 +153,7 @@ def test_the_uploads_that_are_held_are_bounded(bundles: list[Path]) -> None:
             line.sendall(f"POST /v1/predict HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 950\r\n\r\n".encode())
             line.sendall(bytes(900))
         # The last one is answered while the others still send.
-        line.settimeout(4)
+        line.settimeout(50)
         assert b" 503 " in line.recv(100)
         held = re.search(r"^ocuseg_held_bytes (.+)", client.get("/metrics").text, re.M)
         assert float(held[1]) == limits.held_bytes // 900 * 900  # type: ignore[index]
@@ -173,10 +173,10 @@ def test_what_takes_too_long_is_given_up(bundles: list[Path], monkeypatch: pytes
     monkeypatch.setattr(engines._OnnxRuntime, "__call__", slow)
     many_tiles = saved("PNG", (600, 600))
     with running(bundles[:1], limits=Limits(compute_s=0.3)) as address:
-        answer = httpx.post(f"{address}v1/predict", content=many_tiles, timeout=20)
+        answer = httpx.post(f"{address}v1/predict", content=many_tiles, timeout=120)
         require_refusal(answer, 503, "more than 0.3 s; scale the image down")
         assert len(turns) < 10  # of 36
-        rows = httpx.post(f"{address}v1/predict/batch", files={"images": many_tiles}, timeout=20).json()["images"]
+        rows = httpx.post(f"{address}v1/predict/batch", files={"images": many_tiles}, timeout=120).json()["images"]
         assert rows[0]["status"] == 503
 
 

@@ -75,7 +75,7 @@ def test_a_fault_of_our_own_is_said_as_json_and_the_service_goes_on(
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a fault")
 
-    with running(bundles[:1]) as address, httpx.Client(base_url=address, timeout=20) as client:
+    with running(bundles[:1]) as address, httpx.Client(base_url=address, timeout=120) as client:
         with monkeypatch.context() as patch:
             patch.setattr("ocuseg.service.application.see", fail)
             answer = client.post("/v1/predict", content=png)

@@ -26,7 +26,7 @@ def _started(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], list[s
     """Run `ocuseg serve ARGUMENTS`; yields it, and what it has said up to the address, when it listens."""
     command = [sys.executable, "-m", "ocuseg", "serve", *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(60, process.kill)
+        watchdog = threading.Timer(300, process.kill)
         watchdog.start()
         assert process.stderr is not None
         said = []
@@ -54,7 +54,7 @@ def test_it_serves_until_ctrl_c(bundles: list[Path], png: bytes) -> None:
         assert [line.split(":")[0] for line in said[:-1]] == ["dark-lines", "bright-parts"]
         assert httpx.post(f"{address}v1/predict", content=png).status_code == 200
         process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=20)
+        out, rest = process.communicate(timeout=120)
         assert (process.returncode, out, rest) == (0, "", "stopped\n")
 
 

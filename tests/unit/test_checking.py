@@ -170,7 +170,7 @@ class TestSound:
             f"result = check_index(build_index({str(make(tmp_path / 'data'))!r}), workers=2)\n"
             "print(result.findings.summary)\n"
         )
-        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=True)
         assert done.stdout == "8 images: 0 errors, 0 warnings, 5 notes\n"
         assert done.stderr == ""
 

@@ -92,7 +92,7 @@ def test_eight_megapixels_are_fast():
         start = time.perf_counter()
         estimate_field_of_view(image)
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
+    assert min(seconds) < 2
 
 
 @pytest.mark.parametrize(("name", "every"), [("chase_db1", 2), ("hrf", 6)])

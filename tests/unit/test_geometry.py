@@ -199,7 +199,7 @@ class TestPlacement:
             start = time.perf_counter()
             placement.undo(probabilities)
             seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 0.5
+        assert min(seconds) < 2
 
 
 class TestNormalise:

@@ -265,7 +265,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, images):
     for dies_after in (6, 5):
         done = subprocess.run(
             [sys.executable, "-c", KILLED, str(tmp_path / "in"), str(out), str(dies_after)],
-            env=environment, check=False, timeout=120,
+            env=environment, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 9
     masks = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.png")}
