@@ -25,7 +25,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 import ocuseg
 from ocuseg.bundle import load_bundle
-from ocuseg.errors import DeadNetworkError, ModelError
+from ocuseg.errors import DeadNetworkError, ModelError, UsageError
 from ocuseg.evaluation.judgement import guess_dice
 from ocuseg.index import build_index
 from ocuseg.metrics import confusion_matrix, counts_of, dice
@@ -221,6 +221,38 @@ class TestStartingFromAModel:
         for name, value in _last(started)["state_dict"].items():
             if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
                 torch.testing.assert_close(value, weights[name.removeprefix("network.")], rtol=0, atol=1e-6)
+
+    def test_a_recipe_may_name_it_for_networks_that_it_fits(
+        self, trained: Run, train_only: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        same = ("preprocessing.size=[96, 96]", "network.width=8", f"start_from={trained.folder}", *self.STILL)
+        caplog.set_level("INFO", "ocuseg")
+        named = train_only(tmp_path / "named", *same)
+        origin, name = read_origin(named.folder), load_bundle(trained.bundle).info.name
+        assert origin is not None
+        assert origin.model == name
+        assert named.history[0]["val_dice"] > 0.5
+        assert "starting from nothing" not in caplog.text
+        other = train_only(tmp_path / "other", *same, "network.norm=instance")
+        assert f"starting from nothing: {name} is of another network (its norm)" in caplog.text
+        assert read_origin(other.folder) is None
+
+    def test_the_one_that_a_user_names_goes_before_that_of_the_recipe(
+        self, trained: Run, train_only: Train, tmp_path: Path
+    ) -> None:
+        same = ("preprocessing.size=[96, 96]", "network.width=8", "start_from=vessels", *self.STILL)
+        run = train_only(tmp_path / "run", *same, start_from=trained)
+        assert run.history[0]["val_dice"] > 0.5
+        weights = trained.bundle / "model.safetensors"
+        fresh = train_only(tmp_path / "fresh", *same[:3], f"encoder_weights={weights}", *self.STILL)
+        origin = read_origin(fresh.folder)
+        assert origin is not None
+        assert origin.model == "model.safetensors"
+
+    def test_a_recipe_that_names_none_that_there_is_is_refused(self, train_only: Train, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"'start_from' of the recipe: vesels: .*; null starts from nothing"):
+            train_only(tmp_path / "run", "start_from=vesels")
+        assert not (tmp_path / "run").exists()
 
     def test_without_a_recipe_it_goes_on_gently_by_its_own(self, drawn: Path, trained: Run, tmp_path: Path) -> None:
         run = ocuseg.train(drawn, out=tmp_path / "run", start_from=trained, overrides=["epochs=1"])

@@ -74,11 +74,11 @@ def test_images_are_known_by_the_first_digits_of_their_hash() -> None:
 
 def test_a_bundle_says_where_it_comes_from_and_names_no_folder() -> None:
     checked = checked_of("2" * 64, "0" * 64)
-    recipe = Recipe(encoder_weights=str(Path("home", "me", "hrnet.pth")))
+    recipe = Recipe(encoder_weights=str(Path("home", "me", "hrnet.pth")), start_from=str(Path("home", "me", "first")))
     facts = common_facts(recipe, checked, checked.index.records, ORIGIN)
     assert facts["image_hashes"] == ["0" * 16, "1" * 16, "2" * 16]
     assert facts["started_from"] == {"name": "vessels", "digest": "ab" * 32}
-    assert facts["recipe"]["encoder_weights"] == "hrnet.pth"
+    assert (facts["recipe"]["encoder_weights"], facts["recipe"]["start_from"]) == ("hrnet.pth", "first")
     fresh = common_facts(Recipe(), checked, checked.index.records[:1], None)
     assert "started_from" not in fresh
     assert (fresh["image_hashes"], fresh["recipe"]["encoder_weights"]) == (["2" * 16], None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ocuseg.commands.fitting import FitOptions, fit_run, resumable, tell_check
 from ocuseg.commands.folding import check_run, resume_folds, start_folds
 from ocuseg.commands.opening import Progress, check_data, checking_bar, index_data, open_bundle, require_sound
-from ocuseg.errors import DeadNetworkError, UsageError
+from ocuseg.errors import DeadNetworkError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ocuseg.training.cache import CacheContents
     from ocuseg.training.recipe import Recipe
     from ocuseg.training.run import Run
+    from ocuseg.training.start import StartWeights
 
 __all__ = ["cache", "check", "export", "train"]
 
@@ -67,9 +68,10 @@ def train(
     `recipe` is the name of a shipped recipe (default `retina-unet256`; with `start_from` the model's own, a fifth as
     long and at a quarter of its learning rate), a YAML file, or a mapping; `overrides` are `key=value`. `out` is the
     run folder (default `runs/<recipe>`, numbered where that exists). `resume` is a run folder to go on with; `data`
-    is then known. `start_from` is a shipped model, run or bundle whose weights come first. `callbacks` are Lightning
-    callbacks of your own, copied for each fold. Decoded images are kept for the next run in the user's cache folder
-    (`cache="on"`), in another folder, or nowhere (`"off"`). `progress` shows bars.
+    is then known. `start_from` is a shipped model, run or bundle whose weights come first, in place of the one that
+    the recipe names. `callbacks` are Lightning callbacks of your own, copied for each fold. Decoded images are kept
+    for the next run in the user's cache folder (`cache="on"`), in another folder, or nowhere (`"off"`). `progress`
+    shows bars.
 
     With `folds`, a cross-validation by group over the images of all splits: the run has a run in each of its `folds`,
     out-of-fold `scores`, and for a bundle the ensemble of the folds' networks.
@@ -134,6 +136,8 @@ def _train(
         if recipe is None:
             recipe = "retina-unet256" if model is None else tuning_recipe(model)
         settings = load_recipe(recipe, overrides)
+        if start is None and settings.start_from is not None:
+            start = _start_of_recipe(settings.start_from)
     if data is None:
         raise UsageError("no data were given; name a folder of images and masks or a split file")
     resolve_network(settings.network)
@@ -168,6 +172,16 @@ def _train(
     if dead:
         raise DeadNetworkError(f"{run}: the network is dead: {'; '.join(dead)}; {DEAD_REMEDY}")
     return run
+
+
+def _start_of_recipe(model: str) -> StartWeights:
+    """Return the weights of the model that a recipe starts from where its network fits; refused with the key's name."""
+    from ocuseg.training.start import bundle_start
+
+    try:
+        return bundle_start(open_bundle(model), where_fit=True)
+    except (ModelError, UsageError) as error:
+        raise UsageError(f"'start_from' of the recipe: {error}; null starts from nothing") from error
 
 
 def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = None, int8: bool = False) -> Bundle:

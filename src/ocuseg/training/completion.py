@@ -105,11 +105,12 @@ def common_facts(
     """Return what every bundle says of its training: the recipe, the data, the images that took part, the start.
 
     `records` took part in this training; `image_hashes` has their images and those of the model that it started from.
-    Of a weights file its name is given, not the folder that it lies in.
+    Of a file of weights and of a model its name is given, not the folder that it lies in.
     """
     plain = recipe.to_plain()
-    if recipe.encoder_weights is not None:
-        plain["encoder_weights"] = Path(recipe.encoder_weights).name
+    for key in ("start_from", "encoder_weights"):
+        if plain[key] is not None:
+            plain[key] = Path(plain[key]).name
     digests = {checked.file_hashes.get(str(record.image), "")[:HASH_DIGITS] for record in records} - {""}
     return {
         "recipe": plain,

@@ -54,12 +54,15 @@ def prepare(
     """Return what a recipe asks for on these data and this machine, the network seeded by the recipe.
 
     The network starts from `start`, else from the recipe's `encoder_weights`; a run that goes on (`resume`) has read
-    these before, and finds all of its weights in `start` or in a checkpoint.
+    these before, and finds all of its weights in `start` or in a checkpoint. A start that only the recipe asks for is
+    left out, and that is said, where it is of another network.
 
     Raises UsageError where the recipe or the device is not accepted, DataError where the classes are not known or the
     foreground of two is missing from `val`, and ModelError where the weights are of another network - all before a run
     folder is made.
     """
+    if start is not None and start.where_fit and recipe.encoder_weights is not None:
+        start = None  # what a user names goes before what a recipe does
     if recipe.encoder_weights is not None and start is not None and not resume:
         raise UsageError(f"both 'encoder_weights' and {start.origin.model} are given as the start; leave out one")
     classes, encoding = checked.classes, checked.encoding
@@ -74,6 +77,9 @@ def prepare(
             "move images that do into val, whole groups at a time"
         )
     settings = resolve_network({"in_channels": 3, "out_channels": classes.out_channels, **recipe.network})
+    if start is not None and start.where_fit and (key := _first_difference(settings, start)):
+        _log.info("starting from nothing: %s is of another network (its %s)", start.origin.model, key)
+        start = None
     _require_channels(settings, classes, start)
     if recipe.prediction.smallest_piece_px is not None and len(classes) != 2:
         raise UsageError(
@@ -118,17 +124,25 @@ def _load_encoder(network: SegmentationNetwork, path: str) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
+def _first_difference(settings: Mapping[str, Any], start: StartWeights) -> str | None:
+    """Return the first setting in which the network of a start is another, if there is one."""
+    own = _own_settings(start)
+    return next((key for key in ("name", *sorted(settings)) if settings[key] != own.get(key)), None)
+
+
+def _own_settings(start: StartWeights) -> dict[str, Any]:
     try:
-        own = resolve_network(start.network)  # a model of an earlier version lacks the settings that came since
+        return resolve_network(start.network)  # a model of an earlier version lacks the settings that came since
     except UsageError as error:
         raise ModelError(f"{start.origin.model}: {error}; start from another model") from error
-    different = sorted(key for key in settings if settings[key] != own.get(key))
-    if different:
-        key = different[0]
+
+
+def _start_from(network: SegmentationNetwork, settings: dict[str, Any], start: StartWeights) -> None:
+    if key := _first_difference(settings, start):
+        own = _own_settings(start).get(key)
         raise ModelError(
-            f"{start.origin.model}: its network has {key} {own.get(key)!r}, the recipe {settings[key]!r}; "
-            f"set network.{key}={own.get(key)}"
+            f"{start.origin.model}: its network has {key} {own!r}, the recipe {settings[key]!r}; "
+            f"set network.{key}={own}"
         )
     network.load_state_dict(start.weights)
     _log.info("weights of %s taken as the start", start.origin.model)

@@ -24,7 +24,7 @@ _DATA_KEYS = (
     "image_pattern", "mask_pattern", "group_pattern", "split_ratios", "split_seed",
     "mask_values", "mask_threshold", "ignore_index",
 )  # fmt: skip
-_WORDS = ("name", "description", "image_pattern", "mask_pattern", "group_pattern", "encoder_weights")
+_WORDS = ("name", "description", "image_pattern", "mask_pattern", "group_pattern", "start_from", "encoder_weights")
 
 
 class Recipe(Settings):
@@ -69,6 +69,7 @@ class Recipe(Settings):
     crop_px: Annotated[int, Field(ge=16)] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    start_from: Annotated[str, Field(min_length=1)] | None = None
     encoder_weights: Annotated[str, Field(min_length=1)] | None = None
     encoder_learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4

@@ -48,15 +48,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class StartWeights:
-    """The weights of a model that a run starts from, its origin, its network's settings and its classes' names."""
+    """The weights of a model that a run starts from, its origin, its network's settings and its classes' names.
+
+    Those that only the recipe asks for (`where_fit`) are for its own network: any other starts from nothing.
+    """
 
     origin: Origin
     network: dict[str, Any]
     weights: Mapping[str, torch.Tensor]
     classes: tuple[str, ...] = ()
+    where_fit: bool = False
 
 
-def bundle_start(bundle: Bundle) -> StartWeights:
+def bundle_start(bundle: Bundle, *, where_fit: bool = False) -> StartWeights:
     """Return the weights of a bundle; raises ModelError where its file holds none, or those of several networks."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -65,9 +69,10 @@ def bundle_start(bundle: Bundle) -> StartWeights:
         raise ModelError(f"{bundle.folder}: is an ensemble of several networks; start from one fold, RUN/fold_1 say")
     origin = Origin(bundle.info.name, bundle.digest, tuple(bundle.info.trained_on.get("image_hashes", ())))
     try:
-        return StartWeights(origin, bundle.info.network, load_file(bundle.weights_path), bundle.classes.names)
+        weights = load_file(bundle.weights_path)
     except SafetensorError as error:
         raise ModelError(f"{bundle.weights_path}: holds no weights ({error}); export the bundle again") from error
+    return StartWeights(origin, bundle.info.network, weights, bundle.classes.names, where_fit)
 
 
 def write_start(start: StartWeights, folder: Path) -> None:

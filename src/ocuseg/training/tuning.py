@@ -17,7 +17,7 @@ _LEAST_STEPS = 200
 # What belonged to the data that the model was made with, not to the model.
 _ITS_DATA = (
     "image_pattern", "mask_pattern", "group_pattern", "split_ratios", "split_seed",
-    "classes", "mask_values", "mask_threshold", "ignore_index", "encoder_weights", "logit_adjustment",
+    "classes", "mask_values", "mask_threshold", "ignore_index", "start_from", "encoder_weights", "logit_adjustment",
 )  # fmt: skip
 
 
