@@ -54,7 +54,7 @@ bench: $(VENV)/.dev           ## this project and its peers, timed in turns; ROW
 		$(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
 # Anybody can make the models that ship again; a stopped training goes on.
-MODELS      ?= vessels cataract-surgery cataract-lens
+MODELS      ?= vessels-drawn vessels cataract-surgery cataract-lens
 MODELS_DATA ?= ../shared/data
 
 models: $(VENV)/.train        ## the models that ship, trained, measured and described: MODELS=names, MODELS_DATA=folder

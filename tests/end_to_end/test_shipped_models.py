@@ -11,7 +11,7 @@ import ocuseg
 from ocuseg import phantom
 from ocuseg.bundle import find_bundle, load_bundle, model_names
 
-MODELS = ("cataract-lens", "cataract-surgery", "vessels")
+MODELS = ("cataract-lens", "cataract-surgery", "vessels", "vessels-drawn")
 MOST_BYTES = 10_000_000
 
 
@@ -56,14 +56,16 @@ def test_both_files_hold_the_same_network(name: str, opened: dict[str, ocuseg.Pr
 def _drawn(name: str, seed: int) -> phantom.Phantom:
     draw = {
         "vessels": phantom.draw_fundus,
+        "vessels-drawn": phantom.draw_fundus,
         "cataract-surgery": phantom.draw_surgery,
         "cataract-lens": phantom.draw_retro,
     }
-    return draw[name](seed, size=(320, 480) if name != "vessels" else 640)
+    return draw[name](seed, size=640 if draw[name] is phantom.draw_fundus else (320, 480))
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "least"), [("vessels", 1, 0.6), ("cataract-surgery", 2, 0.7), ("cataract-lens", 0, 0.9)]
+    ("name", "found", "least"),
+    [("vessels", 1, 0.6), ("vessels-drawn", 1, 0.85), ("cataract-surgery", 2, 0.7), ("cataract-lens", 0, 0.9)],
 )
 def test_it_finds_what_it_is_for_in_drawn_images(
     name: str, found: int, least: float, opened: dict[str, ocuseg.Predictor]

@@ -109,3 +109,14 @@ def test_other_names_than_those_of_the_model_are_said(
     assert told in caplog.text
     assert bool(told) == bool(caplog.text)
     warn_of_names(None, checked)
+
+
+def test_a_recipe_may_start_any_structure_from_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    start = StartWeights(ORIGIN, {"name": "unet"}, WEIGHTS, ("background", "vessel"))
+    checked = checked_of("0" * 64)
+    classes = parse_classes([{"id": 0, "name": "background"}, {"id": 1, "name": "retinal vessel"}])
+    checked = replace(checked, index=replace(checked.index, classes_file=Path("data/classes.yaml")), classes=classes)
+    warn_of_names(replace(start, where_fit=True), checked)
+    assert caplog.text == ""
+    warn_of_names(start, checked)
+    assert "1 is retinal vessel, not vessel" in caplog.text
