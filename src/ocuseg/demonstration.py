@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocuseg import commands
+from ocuseg.errors import OutputError
 
 if TYPE_CHECKING:
     from ocuseg.evaluation import Evaluation
@@ -43,7 +44,8 @@ def demo(
 ) -> Demonstration:
     """Return what check, train and evaluate made of `data`, or of 60 drawn fundus images where none is given.
 
-    Everything lies in `out`; a second call makes a second run beside the first. Raises what the three commands raise.
+    Everything lies in `out`; a second call makes a second run beside the first. Raises OutputError where `out` has a
+    folder `data` of other files, and what the three commands raise.
     """
     from ocuseg.training.run import new_run_folder
 
@@ -51,10 +53,7 @@ def demo(
     if data is None:
         data = folder / "data"
         if not (data / "classes.yaml").exists():
-            from ocuseg.phantom import write_fundus_set
-
-            _log.info("drawing %d fundus images with exact vessel masks in %s", sum(_COUNTS.values()), data)
-            write_fundus_set(data, _COUNTS, seed=0)
+            _draw(data)
     source = Path(data)
     checked = commands.check(source, recipe=recipe, overrides=overrides)
     _log.info("check: %s", checked.findings.summary)
@@ -63,3 +62,15 @@ def demo(
     scored = run.folder / "evaluation" / evaluation.metrics["split"]
     paths = (run.folder / "curves.png", scored / "thresholds.png", scored / "overlays", scored / "report.html")
     return Demonstration(source, run, evaluation, paths)
+
+
+def _draw(folder: Path) -> None:
+    """Draw the images into a folder that is not there yet or empty; nobody's own images are touched."""
+    from ocuseg.folders import folder_written_whole
+    from ocuseg.phantom import write_fundus_set
+
+    if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
+        raise OutputError(f"{folder}: holds other files, so nothing is drawn there; give another folder to write to")
+    _log.info("drawing %d fundus images with exact vessel masks in %s", sum(_COUNTS.values()), folder)
+    with folder_written_whole(folder) as temporary:
+        write_fundus_set(temporary, _COUNTS, seed=0)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import ocuseg
 from ocuseg import cli, demonstration
+from ocuseg.errors import OutputError
 from ocuseg.evaluation.judgement import guess_dice
 from ocuseg.phantom import draw_fundus
 from ocuseg.phantom.texture import Phantom
@@ -18,8 +19,18 @@ from ocuseg.phantom.texture import Phantom
 COUNTS = {"train": 8, "val": 3, "test": 3}
 
 
+def test_nobodys_own_images_are_drawn_over(tmp_path: Path) -> None:
+    own = tmp_path / "data" / "training" / "images" / "img_0001.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"data: holds other files, so nothing is drawn there; give another folder"):
+        ocuseg.demo(out=tmp_path)
+    assert own.read_bytes() == b"mine"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
+
+
 @pytest.mark.slow
-def test_it_goes_from_drawn_images_to_a_report_and_draws_a_half_drawn_set_anew(
+def test_it_goes_from_drawn_images_to_a_report_and_leaves_no_half_drawn_set(
     enough: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demonstration, "_COUNTS", COUNTS)
@@ -29,7 +40,7 @@ def test_it_goes_from_drawn_images_to_a_report_and_draws_a_half_drawn_set_anew(
         ocuseg.demo(out=tmp_path / "demo")
     monkeypatch.setattr("ocuseg.phantom.sets.draw_fundus", draw_fundus)
     drawn = tmp_path / "demo" / "data"
-    assert 0 < len(list(drawn.glob("*/images/*.png"))) < 14
+    assert list((tmp_path / "demo").iterdir()) == []
 
     shown = ocuseg.demo(out=tmp_path / "demo", overrides=enough)
 

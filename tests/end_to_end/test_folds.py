@@ -116,6 +116,7 @@ class TestACrossValidation:
         assert (metrics["threshold"], metrics["threshold_chosen_on"]) == (None, "val")
         assert metrics["command"] == f"ocuseg train {people} --recipe {whole.folder / 'recipe.yaml'} --folds 3"
         assert metrics["versions"]["ocuseg"]
+        assert (metrics["runtime"], metrics["flips"]) == ("onnxruntime", whole.recipe.prediction.flips)
         rows = _rows(whole.folder / "evaluation" / "out_of_fold" / "per_image.csv")
         assert sorted(row["image"] for row in rows) == [f"img_000{number}" for number in range(1, 10)]
         counts = np.zeros(3, np.int64)  # true positives, predicted, in the reference
@@ -206,6 +207,12 @@ class TestACrossValidation:
         assert (exported.folder / "bundle.json").read_bytes() == (fold.bundle / "bundle.json").read_bytes()
         with pytest.raises(UsageError, match=r"is a cross-validation, whose ensemble is .*; copy it, or export a fold"):
             ocuseg.export(whole, out=tmp_path / "other")
+
+    def test_the_export_of_one_that_has_not_ended_says_so(self, whole: Run, tmp_path: Path) -> None:
+        begun = tmp_path / "run"
+        shutil.copytree(whole.folder, begun, ignore=shutil.ignore_patterns("bundle"))
+        with pytest.raises(UsageError, match=r"run: has not ended; go on with 'ocuseg train --resume .*run'"):
+            ocuseg.export(begun, out=tmp_path / "other")
 
     def test_an_ensemble_cannot_be_started_from(self, whole: Run, people: Path, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="is an ensemble of several networks; start from one fold"):

@@ -222,6 +222,9 @@ def test_one_bad_image_is_a_failure_and_the_rest_is_scored(folder):
 def test_nothing_to_score_is_an_error(folder):
     with pytest.raises(DataError, match="no images to score in the split test"):
         evaluate_records(Reading(default_classes(2)), [], IDS, split="test")
+    why = "no image can be scored in the split test, the first because of eye: has no mask; run 'ocuseg check'"
+    with pytest.raises(DataError, match=why):
+        evaluate_records(Reading(default_classes(2)), [], IDS, split="test", failures=["eye: has no mask", "other"])
     bad = folder.add([[255, 0]], [[1, 0]])
     bad.image.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"no image could be scored, the first because of .*eye00.png"):

@@ -36,6 +36,15 @@ SIXTEEN = GREY.astype(np.uint16) * 257
 MASK = np.array([[0, 0, 1], [2, 3, 3]], dtype=np.uint8)
 
 
+def png_of(grey_and_alpha: np.ndarray) -> bytes:
+    """A PNG of 16-bit grey with alpha (H, W, 2), which Pillow does not write."""
+    height, width = grey_and_alpha.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in grey_and_alpha)
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0), b"IDAT" + zlib.compress(rows), b"IEND")
+    parts = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def save(path: Path, array: np.ndarray, **options: object) -> Path:
     Image.fromarray(array).save(path, **options)
     return path
@@ -192,6 +201,48 @@ class TestSixteenBits:
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), COLOUR)
         header = read_header(tmp_path / "a.tif")
         assert (header.size, header.bits, header.format) == (COLOUR.shape[:2], 16, "TIFF")
+
+    @pytest.mark.parametrize("bits", [8, 12, 16])
+    def test_grey_with_alpha(self, tmp_path, bits):
+        levels = (GREY.astype(np.uint16) * 16 + 15) if bits == 12 else SIXTEEN if bits == 16 else GREY.astype(np.uint16)
+        alpha = np.full_like(levels, 65535)
+        alpha[:2] = 0
+        (tmp_path / "a.png").write_bytes(png_of(np.stack([levels, alpha], axis=2)))
+        pixels = read_image(tmp_path / "a.png").astype(int)
+        assert not pixels[:2].any()
+        assert np.abs(pixels[2:] - GREY[2:, :, np.newaxis]).max() <= 1
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_tiff_in_which_0_is_white(self, tmp_path, dtype):
+        levels = GREY if dtype is np.uint8 else SIXTEEN
+        tifffile.imwrite(tmp_path / "a.tif", ~levels, photometric="miniswhite")
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), THREE_TIMES)
+        np.testing.assert_array_equal(read_mask(tmp_path / "a.tif").values, levels)
+
+    def test_signed_tiff_is_refused(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.int8))
+        with pytest.raises(ImageError, match=r"a\.tif: is a TIFF of int8 values; save it with 8 or 16 bits"):
+            read_image(tmp_path / "a.tif")
+
+    def test_dark_colours_of_sixteen_bits_in_ppm_are_refused(self, tmp_path):
+        content = (COLOUR.astype(">u2") * 16).astype(">u2").tobytes()
+        (tmp_path / "a.ppm").write_bytes(b"P6\n%d %d\n65535\n" % (COLOUR.shape[1], COLOUR.shape[0]) + content)
+        with pytest.raises(ImageError, match=r"a\.ppm: is a PPM of 16 bits, the lower half in use; save it as PNG"):
+            read_image(tmp_path / "a.ppm")
+
+    def test_whatever_a_library_raises_names_the_file(self, tmp_path):
+        path = save(tmp_path / "a.png", GREY % 4)
+        with Image.open(path) as picture:
+            picture.convert("P").save(path, transparency=bytes(256))
+        content = path.read_bytes()
+        start = content.index(b"tRNS") - 4
+        end = start + 12 + struct.unpack(">I", content[start : start + 4])[0]
+        long = b"tRNS" + bytes(400)
+        longer = struct.pack(">I", 400) + long + struct.pack(">I", zlib.crc32(long))
+        path.write_bytes(content[:start] + longer + content[end:])
+        for read in (read_image, read_mask):
+            with pytest.raises(ImageError, match=r"a\.png: is a truncated or damaged PNG \("):
+                read(path)
 
     @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed, which reads it")
     def test_a_compression_that_needs_another_package_is_no_damage(self, tmp_path):

@@ -312,6 +312,27 @@ def test_an_image_too_large_to_be_drawn_has_its_scores_nevertheless(records, tmp
     assert "needs more memory to be drawn than there is" in caplog.text
 
 
+def test_an_overlay_longer_than_jpeg_allows_is_drawn_smaller(records, tmp_path, monkeypatch):
+    found = records(1, second=False)
+    with Image.open(found[0].image) as image:
+        height, width = image.height, image.width
+    monkeypatch.setattr(writing, "_MOST_JPEG_PX", max(height, width) // 2)
+    folder = write_evaluation(evaluate_records(Red(default_classes(2)), found, IDS), tmp_path / "out")
+    (overlay,) = (folder / "overlays").iterdir()
+    with Image.open(overlay) as drawn:
+        assert max(drawn.size) <= max(height, width) // 2
+    (mask,) = (folder / "masks").iterdir()
+    with Image.open(mask) as whole:
+        assert whole.size == (width, height)
+
+
+def test_the_mean_is_said_to_be_of_the_classes_that_are_there(records, tmp_path):
+    classes = Classes(tuple(ClassInfo(id_, name, "#e69f00") for id_, name in enumerate(("none", "iris", "pupil"))))
+    folder = write_evaluation(evaluate_records(Red(classes), records(2, second=False), IDS), tmp_path / "out")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Its mean over the 1 classes that are in the images or the masks is" in page
+
+
 def test_an_earlier_evaluation_is_replaced_and_nothing_else_is(written, tmp_path):
     evaluation, folder = written
     (folder / "masks" / "old.png").write_bytes(b"")

@@ -201,6 +201,8 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
 
     found = find_run(run)
     require_replaceable(out)
+    if found.folds and not (found.bundle / "bundle.json").is_file():
+        raise UsageError(f"{found}: has not ended; go on with 'ocuseg train --resume {found}'")
     if found.folds:
         raise UsageError(f"{found}: is a cross-validation, whose ensemble is {found.bundle}; copy it, or export a fold")
     fitted = load_fitted(found.folder)

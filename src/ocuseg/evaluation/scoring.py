@@ -73,11 +73,14 @@ def evaluate_records(
     becomes one of the failures.
     """
     if not records:
-        raise DataError(f"there are no images to score{f' in the split {split}' if split else ''}; name another split")
-    where = _region_rule(region)
+        where = f" in the split {split}" if split else ""
+        if first := next(iter(failures), None):
+            raise DataError(f"no image can be scored{where}, the first because of {first}; run 'ocuseg check'")
+        raise DataError(f"there are no images to score{where}; name another split")
+    rule = _region_rule(region)
     with_threads = _has_threads(records, encoding, len(predictor.classes)) if threads == "auto" else threads
-    rules = MeasuringRules(where, borders, with_threads, second_observer)
-    card = Scorecard(predictor.classes, encoding, where, failures, warnings)
+    rules = MeasuringRules(rule, borders, with_threads, second_observer)
+    card = Scorecard(predictor.classes, encoding, rule, failures, warnings)
     _take_all(card, predictor, records, encoding, rules, workers, progress)
     return card.evaluation(
         {"model": getattr(predictor, "name", None), "split": split, **(provenance or {})}, threshold=predictor.threshold

@@ -14,7 +14,7 @@ from ocuseg.formats.losses import LeftOutError, Losses, said_of
 from ocuseg.formats.regions import bounds, cover
 from ocuseg.formats.source import Page, Painted, Shape
 from ocuseg.images import ImageHeader
-from ocuseg.images.imagefile import TURNS
+from ocuseg.images.orientation import TURNS
 
 __all__ = ["ORDERS", "Order", "paint"]
 

@@ -17,7 +17,7 @@ from ocuseg.images.content import Content
 from ocuseg.images.depth import to_eight_bits
 from ocuseg.images.imagefile import ImageFile, open_image_file
 from ocuseg.images.medical import Facts
-from ocuseg.images.plausibility import MAX_PIXELS, maxval_of
+from ocuseg.images.plausibility import MAX_PIXELS, maxval_of, told_as_damage
 from ocuseg.images.png import mask_palette, probability_levels
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def read_image(source: Path | str | Content, *, max_pixels: int = MAX_PIXELS) ->
     """
     file = open_image_file(source, max_pixels=max_pixels)
     loaded = file.load()
-    pixels = _image_of_array(loaded) if isinstance(loaded, np.ndarray) else _image_of_picture(file, loaded)
+    with told_as_damage(file.path, file.format):
+        pixels = _image_of_array(loaded) if isinstance(loaded, np.ndarray) else _image_of_picture(file, loaded)
     return np.ascontiguousarray(file.upright(pixels))
 
 
@@ -108,7 +109,8 @@ def read_mask(path: Path | str) -> RawMask:
     """
     file = open_image_file(path)
     loaded = file.load(labels=True)
-    raw = _mask_of_array(loaded) if isinstance(loaded, np.ndarray) else _mask_of_picture(file, loaded)
+    with told_as_damage(file.path, file.format):
+        raw = _mask_of_array(loaded) if isinstance(loaded, np.ndarray) else _mask_of_picture(file, loaded)
     return RawMask(np.ascontiguousarray(file.upright(raw.values)), raw.kind, raw.palette)
 
 
@@ -187,6 +189,8 @@ def _image_of_picture(file: ImageFile, picture: Image) -> NDArray[np.uint8]:
         pixels = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     # Of 16-bit colours Pillow keeps the high bytes, next to nothing of a 10- or 12-bit picture.
     if file.bits == 16 and picture.mode in ("RGB", "RGBA") and pixels.max(initial=0) < 128:
+        if file.format == "PPM":
+            raise ImageError(f"{file.path}: is a PPM of 16 bits, the lower half in use; save it as PNG or TIFF")
         low = np.asarray(file.low_bytes().convert("RGB"))
         pixels = to_eight_bits(pixels.astype(np.uint16) << 8 | low)
     return on_black(pixels, alpha)

@@ -21,6 +21,7 @@ from ocuseg.images.content import Content, read_content
 from ocuseg.images.dicom import is_dicom, open_dicom
 from ocuseg.images.medical import Medical
 from ocuseg.images.nifti import is_nifti, open_nifti
+from ocuseg.images.orientation import ORIENTATION, TURNS, orientation_of
 from ocuseg.images.plausibility import (
     MAX_PIXELS,
     check_claim,
@@ -34,10 +35,10 @@ from ocuseg.images.plausibility import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["TURNS", "ImageFile", "open_image_file", "silence"]
+__all__ = ["ImageFile", "open_image_file", "silence"]
 
 _PLUGINS = {"PNG": "Png", "JPEG": "Jpeg", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "WebP": "WebP"}  # others: Ppm
-_ORIENTATION, _PLANAR = 0x0112, 0x011C
+_PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 0x0106, 0x011C, 0x0153
 _MOST_SAMPLES = 8  # of a pixel of a TIFF; red, green, blue, alpha and some more
 
 _MAGIC = (
@@ -110,7 +111,7 @@ class ImageFile:
         return TURNS[self.orientation](pixels)
 
     def low_bytes(self) -> Image:
-        """Return the low bytes of a 16-bit RGB or RGBA file, of which Pillow's own image has the high bytes."""
+        """Return the low bytes of a 16-bit file with colours or alpha, of which Pillow's image has the high bytes."""
         swap = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
         with silence():
             picture = _open(self.content.open(), self.format)
@@ -118,11 +119,13 @@ class ImageFile:
             for tile in picture.tile:  # type: ignore[attr-defined]
                 args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
                 raw_mode = str(args[0])
-                swapped = (raw_mode[:-1] + swap[raw_mode[-1]], *args[1:])
+                # Of grey with alpha there is no such mode; its four bytes are those of red, green, blue and alpha.
+                of_grey = raw_mode == "LA;16B"
+                swapped = ("RGBA" if of_grey else raw_mode[:-1] + swap[raw_mode[-1]], *args[1:])
                 tiles.append(tile._replace(args=swapped if isinstance(tile.args, tuple) else swapped[0]))
             picture.tile = tiles  # type: ignore[attr-defined]
             picture.load()
-        return picture
+        return picture.getchannel("G") if of_grey else picture
 
 
 def open_image_file(
@@ -150,8 +153,8 @@ def open_image_file(
         with silence():
             picture = _open(content.open(on_read), family)
             opened = _describe(content, family, picture, exif)
-            if family == "TIFF" and opened.bits > 8 and _tags(picture).get(_PLANAR) == 2:
-                raise ValueError("16-bit channels stored apart")  # Pillow would return noise
+            if family == "TIFF" and _is_misread(_tags(picture), opened.bits):
+                raise ValueError("of a kind that Pillow reads wrongly")
     except Exception as error:
         if family != "TIFF":
             raise damaged(path, family, error) from error
@@ -188,7 +191,7 @@ def _open_medical(content: Content, max_pixels: int) -> ImageFile:
 def _describe(content: Content, family: str, picture: Image, exif: bytes | None) -> ImageFile:
     size = (picture.height, picture.width)
     bits = 1 if picture.mode == "1" else 8
-    orientation = _orientation(picture, exif)
+    orientation = orientation_of(picture, exif)
     if family == "PNG":
         bits = content.head[24]
     elif family == "TIFF":
@@ -207,23 +210,14 @@ def _tags(picture: Image) -> Any:
     return picture.tag_v2  # type: ignore[attr-defined]
 
 
-def _orientation(picture: Image, exif: bytes | None) -> int:
-    from PIL import Image
-
-    try:
-        if picture.format == "PNG":  # Pillow would decode the whole picture in search of a late eXIf chunk
-            tags = Image.Exif()
-            tags.load(exif or b"")
-        else:
-            tags = picture.getexif()
-        found = tags.get(_ORIENTATION, 1)
-    except Exception:  # a picture with broken EXIF is still a picture
-        return 1
-    return found if found in TURNS else 1
+def _is_misread(tags: Any, bits: int) -> bool:
+    """Tell TIFF files of which Pillow returns noise, the negative, or signed numbers as unsigned ones."""
+    is_signed = 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1))
+    return (bits > 8 and (tags.get(_PLANAR) == 2 or tags.get(_PHOTOMETRIC) == 0)) or (bits == 8 and is_signed)
 
 
 def _open_with_tifffile(content: Content, reason: Exception, max_pixels: int) -> ImageFile:
-    """Return a TIFF file that Pillow cannot read (16-bit channels stored apart, 16-bit grey with alpha), decoded."""
+    """Return a TIFF file that Pillow cannot read (16-bit grey with alpha), or reads wrongly, decoded."""
     import tifffile
 
     path = content.path
@@ -238,7 +232,9 @@ def _open_with_tifffile(content: Content, reason: Exception, max_pixels: int) ->
             pixels = page.asarray()
             if "S" in page.axes and page.axes[0] == "S":
                 pixels = np.moveaxis(pixels, 0, -1)
-            tag = page.tags.get(_ORIENTATION)
+            if page.photometric == 0 and pixels.dtype in (np.uint8, np.uint16):
+                pixels = ~pixels  # 0 is white
+            tag = page.tags.get(ORIENTATION)
             frames, bits = len(tiff.pages), int(page.bitspersample)
     except ImageError:
         raise
@@ -276,20 +272,3 @@ def _silent(*names: str) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.disabled = False
-
-
-def _as_is(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels
-
-
-TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    1: _as_is,
-    2: np.fliplr,
-    3: lambda pixels: np.rot90(pixels, 2),
-    4: np.flipud,
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
-    8: lambda pixels: np.rot90(pixels, 1),
-}
-"""What turns pixels (H, W, ...) as they are stored upright, by the EXIF orientation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ __all__ = [
     "check_ratio",
     "damaged",
     "maxval_of",
+    "told_as_damage",
     "too_large",
 ]
 
@@ -195,3 +197,14 @@ def damaged(path: Path, family: str, reason: object) -> ImageError:
     if "BytesIO" in text:  # Pillow's 'cannot identify image file <_io.BytesIO ...>'
         text = "its header cannot be read"
     return ImageError(f"{path}: is a truncated or damaged {family} ({text}); copy or export it again")
+
+
+@contextlib.contextmanager
+def told_as_damage(path: Path, family: str) -> Iterator[None]:
+    """Turn whatever a library raises for what it has decoded into an error that names the file."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise damaged(path, family, error) from error

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ocuseg.errors import ImageError
 from ocuseg.images.access import read_image
-from ocuseg.images.imagefile import TURNS, ImageFile, open_image_file
+from ocuseg.images.imagefile import ImageFile, open_image_file
 from ocuseg.images.medical import Facts
+from ocuseg.images.orientation import TURNS
 from ocuseg.images.plausibility import MAX_PIXELS, MAX_PIXELS_BY_ROWS
 from ocuseg.images.scratch import Stored, decode_to_file, needs_the_whole, scratch_file
 

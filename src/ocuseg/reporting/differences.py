@@ -22,7 +22,7 @@ _SIDES = ("model", "model_hash", "trained_on_data_hash", "epoch", "threshold", "
 _METHOD = (
     ("difference", "a − b of the score of each image, then the mean over the images where both are defined"),
     ("95 % interval", "percentile bootstrap with a fixed seed, over persons, eyes or videos where they are known"),
-    ("p", "Wilcoxon signed-rank test, two-sided, over the images"),
+    ("p", "Wilcoxon signed-rank test, two-sided, over the mean differences of persons, eyes or videos where known"),
     ("p (Holm)", "corrected for all rows of the table by Holm's step-down rule"),
     ("verdict", "no difference where the interval holds 0"),
 )  # fmt: skip

@@ -107,7 +107,8 @@ def _in_words(metrics: Mapping[str, Any]) -> str:
                 f"The overlap with the reference (Dice, 1 is best) is highest for {best['name']}, "
                 f"{shown(best['dice']['pooled'])}, and lowest for {worst['name']}, {shown(worst['dice']['pooled'])}. "
             )
-        words += f"Its mean over the {len(metrics['classes'])} classes is {shown(mean['pooled'])}"
+        which = "" if len(scored) == len(metrics["classes"]) else " that are in the images or the masks"
+        words += f"Its mean over the {len(scored)} classes{which} is {shown(mean['pooled'])}"
     if mean["ci95"]:
         words += f" (95 % interval {shown_interval(mean['ci95'])})"
     if observer is None:

@@ -43,6 +43,8 @@ __all__ = ["comparison_table", "draw_curves", "require_replaceable", "scores_tab
 
 _log = logging.getLogger("ocuseg")
 
+_MOST_JPEG_PX = 65_500
+"""The longest side that libjpeg writes; an overlay that is longer is drawn smaller."""
 _FILES = (
     "metrics.json", "per_image.csv", "thresholds.csv", "thresholds.png", "confusion.csv", "confusion.png",
     "report.html", "masks", "overlays",
@@ -137,6 +139,8 @@ def _drawn(evaluation: Evaluation, index: int, folder: Path, is_shown: bool) -> 
     mask = evaluation.mask(index)
     write_mask(folder / "masks" / f"{record.name}.png", mask, classes)
     overlay = draw_overlay(case.image, mask, classes, reference=case.reference, region=case.region)
+    step = -(-max(overlay.shape) // _MOST_JPEG_PX)
+    overlay = np.ascontiguousarray(overlay[::step, ::step])
     write_image(folder / "overlays" / f"{record.name}.jpg", overlay)
     if not is_shown:
         return None

@@ -54,7 +54,9 @@ def score_folds(run: Run, plan: FoldPlan, checked: CheckResult, command: str | N
         for number, fold in enumerate(run.folds, start=1):
             records = plan.records_of(number)
             _log.info("scoring the %d images of fold %d of %d", len(records), number, plan.folds)
-            yield open_predictor(fold.bundle), records
+            predictor = open_predictor(fold.bundle)
+            provenance.update(runtime=getattr(predictor.network, "name", None), flips=predictor.flips)
+            yield predictor, records
 
     bundles = [load_bundle(fold.bundle) for fold in run.folds]
     provenance: dict[str, Any] = {
