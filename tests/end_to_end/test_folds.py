@@ -116,7 +116,7 @@ class TestACrossValidation:
         assert (metrics["threshold"], metrics["threshold_chosen_on"]) == (None, "val")
         assert metrics["command"] == f"ocuseg train {people} --recipe {whole.folder / 'recipe.yaml'} --folds 3"
         assert metrics["versions"]["ocuseg"]
-        assert (metrics["runtime"], metrics["flips"]) == ("onnxruntime", whole.recipe.prediction.flips)
+        assert (metrics["runtime"], metrics["flips"]) == ("onnxruntime fp32", whole.recipe.prediction.flips)
         rows = _rows(whole.folder / "evaluation" / "out_of_fold" / "per_image.csv")
         assert sorted(row["image"] for row in rows) == [f"img_000{number}" for number in range(1, 10)]
         counts = np.zeros(3, np.int64)  # true positives, predicted, in the reference
