@@ -51,7 +51,8 @@ def run_chunks(
             fn_constructor_args=(arguments,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
+            # A chunk never waits behind another in one worker, which may take the later one first, or die of it.
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(items)), max_tasks_in_flight_per_actor=1),
             num_cpus=worker_cpus,
             num_gpus=share_of_gpu or None,
         )
