@@ -136,14 +136,20 @@ def _rows(records: Sequence[Record], source: str, validating: Sequence[str] | No
 
 
 def _drawn(wanted: Mapping[str, Any], folder: Path) -> Path:
-    """Return a folder of drawn pictures, made once: `{kind, train, val, seed, size}`."""
+    """Return a folder of drawn pictures, made once: `{kind, train, val, seed, size}`, and of a fundus `diseased`."""
     from ocuseg import phantom
 
+    asked = folder.with_name(f"{folder.name}.yaml")
+    if not asked.exists():
+        asked.write_text(yaml.safe_dump(dict(wanted)), encoding="utf-8")
+    elif yaml.safe_load(asked.read_text(encoding="utf-8")) != wanted:
+        raise SystemExit(f"{folder}: was drawn as {asked} says, and other pictures are wanted now; delete both")
     if not (folder / "classes.yaml").exists():  # which is written last
         write = getattr(phantom, f"write_{wanted['kind']}_set")
         counts = {split: wanted[split] for split in ("train", "val")}
         height, width = wanted["size"]
-        write(folder, counts, seed=wanted.get("seed", 0), size=(height, width))
+        more = {"diseased": wanted["diseased"]} if "diseased" in wanted else {}
+        write(folder, counts, seed=wanted.get("seed", 0), size=(height, width), **more)
     return folder
 
 

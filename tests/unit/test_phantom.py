@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ocuseg.classes import read_classes
-from ocuseg.errors import UsageError
+from ocuseg.errors import OutputError, UsageError
 from ocuseg.field_of_view import estimate_field_of_view
 from ocuseg.index import build_index
 from ocuseg.phantom import (
@@ -39,6 +39,11 @@ def best_dice(score: np.ndarray, vessel: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def fundus():
     return [draw_fundus(seed) for seed in range(12)]
+
+
+@pytest.fixture(scope="module")
+def diseased():
+    return [draw_fundus(seed, diseased=True) for seed in range(12)]
 
 
 class TestDrawFundus:
@@ -107,6 +112,45 @@ class TestDrawFundus:
             draw_fundus(seed)
             seconds.append(time.process_time() - start)
         assert min(seconds) < 0.15
+
+
+class TestDiseasedFundus:
+    def test_it_is_the_same_eye_with_the_same_vessels(self, fundus, diseased):
+        for healthy, ill in zip(fundus, diseased, strict=True):
+            np.testing.assert_array_equal(ill.mask, healthy.mask)
+            np.testing.assert_array_equal(ill.field_of_view, healthy.field_of_view)
+            assert (ill.image != healthy.image).any()
+            np.testing.assert_array_equal(
+                ill.image[~ndimage.binary_dilation(ill.field_of_view, iterations=12)] > 40, False
+            )
+
+    def test_the_seed_decides_all(self, diseased):
+        np.testing.assert_array_equal(draw_fundus(5, diseased=True).image, diseased[5].image)
+
+    def test_more_of_what_is_dark_or_bright_is_no_vessel(self, fundus, diseased):
+        def spotted(drawn):
+            inner = ndimage.binary_erosion(drawn.field_of_view, iterations=6) & (drawn.mask == 0)
+            green = drawn.image[..., 1].astype(np.float64)
+            around = ndimage.median_filter(green, 31)
+            return (np.abs(green - around) > 0.15 * around)[inner].mean()
+
+        before, after = (np.array([spotted(drawn) for drawn in some]) for some in (fundus, diseased))
+        assert after.mean() > 1.3 * before.mean()
+
+    def test_its_vessels_are_harder_to_find_by_a_filter(self, fundus, diseased):
+        def dice(drawn):
+            inner = ndimage.binary_erosion(drawn.field_of_view, iterations=6)
+            green = drawn.image[..., 1].astype(np.float64)
+            local = ndimage.gaussian_filter(green, 8) - ndimage.gaussian_filter(green, 0.8)
+            return best_dice((local / (green + 5))[inner], drawn.mask[inner] > 0)
+
+        assert np.mean([dice(drawn) for drawn in diseased]) < np.mean([dice(drawn) for drawn in fundus]) - 0.02
+
+    @pytest.mark.parametrize("size", [16, 48, (64, 200), (201, 99)])
+    def test_any_size(self, size):
+        for seed in range(6):
+            drawn = draw_fundus(seed, size, diseased=True)
+            assert drawn.image.shape[:2] == drawn.mask.shape == ((size, size) if isinstance(size, int) else size)
 
 
 class TestTree:
@@ -243,10 +287,38 @@ class TestSets:
         pictures = [path.read_bytes() for root in (first, second) for path in root.rglob("images/*.png")]
         assert len(pictures) == len(set(pictures)) == 12
 
+    def test_a_share_of_the_fundus_photographs_is_of_diseased_eyes(self, tmp_path):
+        def pictures(folder: str, share: float) -> list[bytes]:
+            root = write_fundus_set(tmp_path / folder, {"train": 40}, seed=2, size=32, diseased=share)
+            return [path.read_bytes() for path in sorted(root.rglob("images/*.png"))]
+
+        none, some, every = pictures("none", 0), pictures("some", 0.4), pictures("every", 1)
+        assert not set(none) & set(every)
+        kinds = [some[k] == every[k] for k in range(40)]
+        assert [some[k] == none[k] for k in range(40)] == [not ill for ill in kinds]
+        assert 10 <= sum(kinds) <= 24
+
+    @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+    def test_a_share_out_of_range(self, tmp_path, share):
+        with pytest.raises(UsageError, match="share from 0 to 1"):
+            write_fundus_set(tmp_path / "set", {"train": 1}, diseased=share)
+
     @pytest.mark.parametrize(("counts", "message"), [({"trian": 1}, "unknown split"), ({"val": -1}, "0 or more")])
     def test_wrong_counts(self, tmp_path, counts, message):
         with pytest.raises(UsageError, match=message):
             write_fundus_set(tmp_path / "set", counts)
+
+
+@pytest.mark.parametrize("write", [write_fundus_set, write_eye_set, write_surgery_set, write_retro_set])
+def test_a_set_is_not_mixed_with_another(write, tmp_path):
+    write(tmp_path / "set", {"train": 3, "test": 1}, size=32)
+    kept = {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.*")}
+    for counts in ({"train": 2, "test": 1}, {"train": 3}, {"train": 2, "val": 1, "test": 1}):
+        with pytest.raises(OutputError, match=r"holds .*, which is not of this set; give another folder"):
+            write(tmp_path / "set", counts, size=32)
+    assert {path: path.read_bytes() for path in (tmp_path / "set").rglob("*.*")} == kept
+    write(tmp_path / "set", {"train": 3, "test": 1}, seed=1, size=32)  # the same names, drawn anew
+    assert {path for path in (tmp_path / "set").rglob("*.*") if path.read_bytes() != kept[path]} != set()
 
 
 @pytest.mark.parametrize("write", [write_fundus_set, write_eye_set, write_surgery_set, write_retro_set])
@@ -261,3 +333,6 @@ def test_the_table_of_classes_comes_last_and_so_says_that_a_set_is_whole(write, 
     assert not (tmp_path / "set" / "classes.yaml").exists()
     write(tmp_path / "set", {"train": 3}, size=64)
     assert (tmp_path / "set" / "classes.yaml").exists()
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "set", {"train": 3}, seed=1, size=64, progress=stop)
+    assert not (tmp_path / "set" / "classes.yaml").exists()

@@ -12,7 +12,7 @@ from scipy import ndimage
 from ocuseg.phantom import draw_retro, draw_surgery, retro_classes, surgery_classes
 from ocuseg.phantom.canvas import Canvas
 from ocuseg.phantom.globe import place_eye
-from ocuseg.phantom.instruments import Rod, draw_instrument, draw_rods
+from ocuseg.phantom.instruments import Rod, _needle, draw_instrument, draw_rods
 from ocuseg.phantom.theatre import draw_lids, draw_speculum
 
 SIZE = (96, 128)
@@ -155,6 +155,20 @@ class TestInstruments:
         covered = draw_rods(canvas, [rod])
         assert covered[50:].any(axis=1).all()
         assert not covered[:47].any()
+
+    def test_a_shadow_ends_at_the_edge_of_the_picture(self):
+        for seed in range(20):
+            canvas = self.plain(seed)
+            before = canvas.light.copy()
+            # Along the right edge, 8 pixels of 128 wide, and so far away from the left one that no shadow reaches it.
+            rod = Rod((1.3, 0), math.pi / 2, (0, 4), (0.1, 0.1), (0.0, 0.0), np.ones((3, 1, 1), np.float32))
+            draw_rods(canvas, [rod])
+            np.testing.assert_array_equal(canvas.light[:, :, :40], before[:, :, :40])
+
+    def test_needles_are_rods_along_which_stations_rise(self):
+        for seed in range(400):
+            (rod,) = _needle(Canvas(np.random.default_rng(seed), SIZE), (0.0, 0.0), 0.0)
+            assert (np.diff(rod.stations) > 0).all()
 
 
 class TestDrawRetro:

@@ -1,6 +1,7 @@
 """Drawn images of the eye with exact masks, for the demonstration, the tests, and to train on before real images.
 
-Reading order: `tree` grows vessels, `texture` holds what all pictures share, `fundus` and `eye` draw, `sets` writes.
+Reading order: `tree` grows vessels, `texture` holds what all pictures share, `fundus` and `eye` draw, `disease`
+adds to a fundus what is no vessel, `sets` writes.
 Pictures to train on vary far more: `canvas` is what they are drawn on and `camera` what takes them; `surgery` puts
 together what `globe`, `pupil`, `theatre` and `instruments` draw; `lens` draws retro-illumination photographs.
 """

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ocuseg.phantom.disease import draw_beneath_vessels, draw_over_vessels
 from ocuseg.phantom.texture import Floats, Phantom, photograph, smooth_noise, soft_inside, stroke
 from ocuseg.phantom.tree import Anatomy, Vessels, draw_anatomy, grow_vessels
 
@@ -21,12 +22,13 @@ _THINNEST = (0.0035, 0.007)
 _RIM = 0.97
 
 
-def draw_fundus(seed: int, size: int | tuple[int, int] = 320) -> Phantom:
+def draw_fundus(seed: int, size: int | tuple[int, int] = 320, *, diseased: bool = False) -> Phantom:
     """Return a drawn fundus photograph with the mask of its vessels (1) and its field of view.
 
     The same `seed` and `size` (one side, or height and width, in pixels) always give the same picture. Vessels
     fork and taper from the optic disc along the arcades; the choroid, nerve fibres and lesions that are drawn too
-    are not in the mask. A vessel pixel is one whose centre lies in a vessel and in the field of view.
+    are not in the mask. A vessel pixel is one whose centre lies in a vessel and in the field of view. A `diseased`
+    eye has the same vessels, and many more lesions of more kinds (`ocuseg.phantom.disease`).
     """
     height, width = (size, size) if isinstance(size, int) else size
     random = np.random.default_rng((seed, 0xF0))
@@ -39,8 +41,13 @@ def draw_fundus(seed: int, size: int | tuple[int, int] = 320) -> Phantom:
 
     light = _draw_tissue(random, anatomy, x, y, radius_px)
     light = _draw_disc(light, random, anatomy, x, y)
+    disease = np.random.default_rng((seed, 0xD1))  # one of its own, so that the eye is the same without it
+    if diseased:
+        light = draw_beneath_vessels(light, disease, anatomy, x, y, radius_px)
     light, vessel = _draw_vessels(light, random, trees, radius_px)
     light = _draw_lesions(light, random, x, y, radius_px)
+    if diseased:
+        light = draw_over_vessels(light, disease, anatomy, trees, x, y, radius_px)
     light *= _illumination(random, x, y)[..., None]
 
     edge = np.maximum(from_centre - 1, np.abs(y) - (random.uniform(0.82, 0.95) if random.random() < 0.25 else 2))

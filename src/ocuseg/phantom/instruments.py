@@ -83,7 +83,9 @@ def _measure(canvas: Canvas, rod: Rod) -> tuple[Floats, Floats, Floats]:
 def _cast_shadow(canvas: Canvas, distance: Floats) -> None:
     shift = np.rint(canvas.random.normal(0, 0.06, 2) * canvas.unit_px).astype(int)
     shadow = canvas.number(0.1, 0.5) * canvas.inside(distance, canvas.number(0.02, 0.12))
-    canvas.dim(1 - np.roll(shadow, shift, (0, 1)))
+    # What lies beyond the edge of the picture is as its edge is.
+    rows, columns = (np.clip(np.arange(side) - by, 0, side - 1) for side, by in zip(shadow.shape, shift, strict=True))
+    canvas.dim(1 - shadow[rows][:, columns])
 
 
 def _paint(canvas: Canvas, rod: Rod, distance: Floats, place: Floats, along: Floats) -> None:
@@ -139,7 +141,7 @@ def _needle(canvas: Canvas, tip: tuple[float, float], heading: float) -> list[Ro
     table = [
         (0, 0.4 * thin, bend),
         (0.04, 0.8 * thin, 0.8 * bend),
-        (canvas.number(0.12, 0.4), thin, 0.0),
+        (canvas.number(0.12, min(0.4, 0.9 * long)), thin, 0.0),
         (long, thin, bow),
     ]
     return [
