@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 import ocuseg
 from formats.annotation_files import COLOURS, NAMES, WRITERS, save_images
 from ocuseg.classes import Classes, parse_classes
+from ocuseg.errors import DataError
 from ocuseg.formats.outputs import masks_also_as
 
 EXPORTS = ("coco", "cvat", "geojson", "labelme")
@@ -100,6 +102,63 @@ def test_predicted_classes_keep_their_ids_whatever_their_names_are(kind: str, de
     assert added.classes.names == (*names, "bleeding")
     mask[mask == 1] = 5
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "added" / "masks" / "eye.png")), mask)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_images_of_one_name_in_several_folders_get_their_own_masks(kind: str, tmp_path: Path) -> None:
+    images, masks = tmp_path / "images", {}
+    with masks_also_as([kind], tmp_path / "out", CLASSES) as put:
+        # As `predict` names results; the third has the name that the first result got.
+        for number, (place, name) in enumerate([("p/1.png", "p_1"), ("q/1.png", "q_1"), ("p_1.png", "p_1_2")]):
+            masks[number] = np.zeros((12, 9), np.uint8)
+            masks[number][: 3 + number, 2:7] = 1 + number
+            (images / place).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((12, 9, 3), number, np.uint8)).save(images / place)
+            put(name, images / place, masks[number])
+    if kind == "geojson":  # QuPath writes the whole file anew, with nothing in it that it does not know
+        for path in (tmp_path / "out" / "geojson").glob("*.geojson"):
+            path.write_text(json.dumps(json.loads(path.read_text())["features"]))
+    imported = ocuseg.import_annotations(tmp_path / "out", out=tmp_path / "data", images=images)
+    assert not imported.has_losses, list(map(str, imported.findings))
+    found = {path.stem: np.array(Image.open(path)) for path in (tmp_path / "data" / "images").iterdir()}
+    read = {path.stem: np.array(Image.open(path)) for path in (tmp_path / "data" / "masks").iterdir()}
+    assert sorted(image.max() for image in found.values()) == [0, 1, 2]
+    for name, image in found.items():
+        np.testing.assert_array_equal(read[name] > 0, masks[image.max()] > 0)
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_masks_beside_predicted_annotations_are_not_taken_for_their_images(
+    kind: str, deep: bool, tmp_path: Path
+) -> None:
+    images, out = tmp_path / "photographs", tmp_path / "out"
+    images.mkdir()
+    mask = drawn_masks()["b.png"]
+    Image.fromarray(np.full((*mask.shape, 3), 200, np.uint8)).save(images / "eye.png")
+    export({"eye": mask}, images, out, kind, CLASSES)
+    (out / "overlays").mkdir()
+    for place in (out, out / "overlays"):
+        Image.fromarray(mask).save(place / "eye.png")
+    source = next(path for path in sorted(out.rglob("*")) if path.suffix in (".json", ".xml", ".geojson"))
+    imported = ocuseg.import_annotations(source if deep else out, out=tmp_path / "data", images=images)
+    assert not imported.has_losses
+    (copied,) = (tmp_path / "data" / "images").iterdir()
+    np.testing.assert_array_equal(np.array(Image.open(copied)), 200)
+    if kind in ("coco", "cvat"):  # which give no more than the name
+        with pytest.raises(DataError, match=r"eye\.png: expected its image, .* say where it is with --images"):
+            ocuseg.import_annotations(out, out=tmp_path / "none")
+
+
+def test_a_folder_of_images_that_is_given_comes_first(tmp_path: Path) -> None:
+    mask = drawn_masks()["b.png"]
+    source = WRITERS["COCO"][1](tmp_path / "source", {"b.png": mask})
+    images = tmp_path / "photographs"
+    images.mkdir()
+    Image.fromarray(np.full((*mask.shape, 3), 200, np.uint8)).save(images / "b.png")
+    ocuseg.import_annotations(source, out=tmp_path / "data", images=images)
+    (copied,) = (tmp_path / "data" / "images").iterdir()
+    np.testing.assert_array_equal(np.array(Image.open(copied)), 200)
 
 
 @pytest.mark.parametrize("writer", ["supervisely", "CVAT, masks", "CVAT, XML", "QuPath"])

@@ -63,7 +63,9 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_NoDoctype())).getroot()
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # of an encoding that nobody knows
-        raise DataError(f"{path}: cannot be read as XML ({error}); export it again") from error
+        raise DataError(
+            f"{path}: cannot be read as XML ({error}); export it again, or give the format that it has"
+        ) from error
     if root is None or root.tag != "annotations" or (root.find("image") is None and root.find("track") is not None):
         raise DataError(f'{path}: holds no images of CVAT; export it as "CVAT for images 1.1"')
     return root

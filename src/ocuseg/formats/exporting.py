@@ -7,6 +7,7 @@ the other tools have no holes in polygons, so there it is a mask.
 from __future__ import annotations
 
 import base64
+import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from ocuseg.classes import CLASSES_FILE, Classes
 from ocuseg.errors import UsageError
+from ocuseg.formats.geojson import IMAGES_FILE, images_of
 from ocuseg.formats.pieces import Piece, pieces
 from ocuseg.formats.putting import Files, Put, to_json
 from ocuseg.formats.runs import runs_of_pixels
@@ -53,11 +55,13 @@ def labelme_files(out: Path, classes: Classes) -> Iterator[Put]:
 
 @contextmanager
 def geojson_files(out: Path, classes: Classes) -> Iterator[Put]:
-    """Yield a function that writes `geojson/NAME.geojson`, as QuPath reads it, and the classes."""
+    """Yield a function that writes `geojson/NAME.geojson`, as QuPath reads it, the classes, and a table of images."""
     files = Files(out)
     files.write(f"geojson/{CLASSES_FILE}", classes.to_yaml())
+    shown = images_of(out / "geojson" / IMAGES_FILE)
 
-    def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:  # noqa: ARG001 - found by its name
+    def put(name: str, image: Path, mask: NDArray[np.uint8]) -> tuple[Path, ...]:
+        shown[f"{name}.geojson"] = files.shown(image, "geojson")
         colours = classes.colours.tolist()
         features = [
             {
@@ -72,7 +76,12 @@ def geojson_files(out: Path, classes: Classes) -> Iterator[Put]:
         ]
         return (files.write(f"geojson/{name}.geojson", to_json({"type": "FeatureCollection", "features": features})),)
 
-    yield put
+    try:
+        yield put
+    finally:  # what was written before an interruption is of these images as well
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("file", "image"), *shown.items()])
+        files.write(f"geojson/{IMAGES_FILE}", table.getvalue())
 
 
 @contextmanager

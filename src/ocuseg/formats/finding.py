@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ocuseg.formats.losses import LeftOutError
+from ocuseg.formats.putting import LEDGER
 from ocuseg.index.listing import has_image_suffix
 
 __all__ = ["Images"]
@@ -17,7 +18,8 @@ class Images:
     """The images under some folders.
 
     With a folder as the source, these are all that lie in it; with a file, those beside it and in `images/` beside it.
-    A folder given with `--images` is searched first.
+    A folder given with `--images` is searched first. What lies with the annotations that `ocuseg predict` wrote is no
+    image of theirs: masks bear the names of the images.
     """
 
     def __init__(self, source: Path, given: Path | None) -> None:
@@ -25,24 +27,28 @@ class Images:
         source, is_file = _absolute(source), source.is_file()
         given = None if given is None else _absolute(given)
         root = source.parent if is_file else source
+        self._given = given
         self.roots = ([given] if given is not None else []) + [root] + ([root / "images"] if is_file else [])
+        self._ledgers: dict[Path, bool] = {}
         self._deep = ([given] if given is not None else []) + ([] if is_file else [root])
 
     def find(self, name: str, beside: Path | None = None) -> Path:
         """Return the file of an image that the source calls `name`.
 
-        It is looked for at that path from the folder `beside` and from each folder of images; if it is not there, by
-        its name alone. A path that leads out of these folders is not followed. Raises LeftOutError.
+        It is looked for at that path from the folder given, from the folder `beside`, and from the other folders of
+        images; if it is not there, by its name alone. A path that leads out of these folders is not followed. Raises
+        LeftOutError.
         """
         plain = name.replace("\\", "/")
         if not plain.strip("/") or "\0" in plain:
             raise LeftOutError("image-missing", f"the name {name!r}")
         leads_out = False
-        for root in ([beside] if beside is not None else []) + self.roots:
+        first = [root for root in (self._given, beside) if root is not None]
+        for root in dict.fromkeys(first + self.roots):
             path = _absolute(root / plain)
             if not self._holds(path) or PureWindowsPath(plain).drive:
                 leads_out = True
-            elif _is_file(path):
+            elif _is_file(path) and not self._is_predicted(path):
                 return path
         alike = self._by_name.get(_key(PurePosixPath(plain).name), [])
         alike = _best(alike, PurePosixPath(plain).parts)
@@ -71,7 +77,12 @@ class Images:
         found += [path for root in self.roots if root.is_dir() for path in sorted(root.iterdir())]
         names: dict[str, list[Path]] = {}
         for path in dict.fromkeys(found):
-            if has_image_suffix(path) and not path.name.startswith(".") and path.is_file():
+            if (
+                has_image_suffix(path)
+                and not path.name.startswith(".")
+                and path.is_file()
+                and not self._is_predicted(path)
+            ):
                 names.setdefault(_key(path.name), []).append(path)
         return names
 
@@ -82,6 +93,17 @@ class Images:
             for path in paths:
                 stems.setdefault(_key(path.stem), []).append(path)
         return stems
+
+    def _is_predicted(self, path: Path) -> bool:
+        """Whether a file lies in a folder of predictions, and not in the folder of images that was given."""
+        if self._given is not None and path.is_relative_to(self._given):
+            return False
+        return any(self._has_ledger(folder) for folder in path.parents if self._holds(folder))
+
+    def _has_ledger(self, folder: Path) -> bool:
+        if folder not in self._ledgers:
+            self._ledgers[folder] = _is_file(folder / LEDGER)
+        return self._ledgers[folder]
 
     def _holds(self, path: Path) -> bool:
         return any(path.is_relative_to(root) for root in self.roots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from ocuseg.formats.reading import colour_of, contents, folder_split, words_of
 from ocuseg.formats.source import Page, Shape, collect, outline
 from ocuseg.index.listing import IMAGE_SUFFIXES
 
-__all__ = ["is_content", "read"]
+__all__ = ["IMAGES_FILE", "images_of", "is_content", "read"]
+
+IMAGES_FILE = "images.csv"
+"""Which image each file is of, by its path from their folder: QuPath keeps no such thing in the files themselves."""
 
 
 def is_content(content: Any) -> bool:
@@ -28,7 +32,8 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
     colours: dict[str, str | None] = {}
     for path, content in contents(source, is_content, losses, ".geojson", ".json"):
         with losses.leaving_out(path.name, "a file that is no annotation"):
-            found = images.with_stem(_image_stem(path))
+            named = images_of(path.parent / IMAGES_FILE).get(path.name)
+            found = images.with_stem(_image_stem(path)) if named is None else images.find(named, path.parent)
             features = list(_features(content))
             shapes = collect(features, _shape, path.name, losses)
             pages.append(Page(path.name, found, None, shapes, split=folder_split(source, path)))
@@ -36,6 +41,15 @@ def read(source: Path, images: Images, losses: Losses) -> tuple[list[Page], dict
                 colours[label] = colours.get(label) or colour
     colours.pop("", None)
     return pages, {label: colours[label] for label in sorted(colours)}
+
+
+def images_of(path: Path) -> dict[str, str]:
+    """Return the image of each file by a table of `file,image`; nothing where there is none that can be read."""
+    try:
+        with path.open(newline="", encoding="utf-8") as table:
+            return {row["file"]: row["image"] for row in csv.DictReader(table) if row.get("file") and row.get("image")}
+    except (OSError, ValueError, csv.Error):
+        return {}
 
 
 def _image_stem(path: Path) -> str:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from ocuseg.errors import OutputError
 from ocuseg.files import hash_bytes, make_folder, written_whole
 
-__all__ = ["Files", "Put", "one_file_each", "to_json"]
+__all__ = ["LEDGER", "Files", "Put", "one_file_each", "to_json"]
 
 Put = Callable[[str, Path, NDArray[np.uint8]], tuple[Path, ...]]
 """Takes the name of a result, the file of its picture and the mask (H, W), and returns what it wrote of them."""
 
-_LEDGER = "annotations.jsonl"
+LEDGER = "annotations.jsonl"
+"""Lies in a folder of predictions that has them as annotations too."""
 
 
 class Files:
@@ -31,7 +32,7 @@ class Files:
 
     def __init__(self, out: Path) -> None:
         self._out = make_folder(out)
-        self._ledger = out / _LEDGER
+        self._ledger = out / LEDGER
         self._known = set[tuple[str, str]]()
         if self._ledger.is_file():
             for line in self._ledger.read_text(encoding="utf-8").splitlines():
