@@ -43,6 +43,10 @@ CASES = [
     pytest.param({"params": {"threshold": "1.5"}, "content": b"x"}, 422, ("threshold: ",), id="threshold"),
     pytest.param({"params": {"threshold": "nan"}, "content": b"x"}, 422, ("threshold: ",), id="threshold, NaN"),
     pytest.param({"params": {"format": "gif"}, "content": b"x"}, 422, ("format: ",), id="format"),
+    pytest.param({"params": {"with": "xx"}, "content": b"x"}, 422, ("with: ",), id="part"),
+    pytest.param(
+        {"params": {"treshold": "0.9"}, "content": b"x"}, 422, ("'treshold' is no parameter; accepted",), id="name"
+    ),
     pytest.param(
         {"params": {"model": "bright-parts", "threshold": "0.5"}, "content": b"x"}, 422, ("3 classes",), id="no use"
     ),
@@ -60,6 +64,7 @@ def test_a_wrong_upload_is_told_why(
 def test_a_batch_of_too_many_or_of_none_is_refused(client: httpx.Client, png: bytes) -> None:
     many = [("images", ("a.png", png))] * 4
     require_refusal(client.post("/v1/predict/batch", files=many), 413, "more than 3 images")
+    require_refusal(client.post("/v1/predict/batch?format=mask", files=many[:1]), 422, "'format' is no parameter")
     nothing = {"content": b"--x--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
     require_refusal(client.post("/v1/predict/batch", **nothing), 400, "no image; name its part 'images'")
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp
 
@@ -20,7 +20,7 @@ from ocuseg.service.answers import BatchAnswer, Part, Prediction, Row, mask_png,
 from ocuseg.service.guards import Guard, Patience
 from ocuseg.service.limits import Limits
 from ocuseg.service.metering import CONTENT_TYPE, Meter, Metered
-from ocuseg.service.refusals import documented, refusal_of, refuse, refused
+from ocuseg.service.refusals import documented, only_known, refusal_of, refuse, refused
 from ocuseg.service.seeing import Seen, see
 from ocuseg.service.served import NOTICE, ServedModel, ServiceInfo, choose, describe_service, name_models
 from ocuseg.service.uploads import Intake
@@ -101,6 +101,7 @@ def create_app(
 
 @_routes.post(
     "/v1/predict",
+    dependencies=[Depends(only_known)],
     summary="What a model sees in one image",
     responses={
         200: {"model": Prediction, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
@@ -149,6 +150,7 @@ async def predict(
 
 @_routes.post(
     "/v1/predict/batch",
+    dependencies=[Depends(only_known)],
     summary="What a model sees in several images",
     response_model=BatchAnswer,
     responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 503),

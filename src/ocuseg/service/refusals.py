@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ocuseg.errors import ImageError, UsageError
 
-__all__ = ["Problem", "Refusal", "busy", "documented", "refusal_of", "refuse", "refused"]
+__all__ = ["Problem", "Refusal", "busy", "documented", "only_known", "refusal_of", "refuse", "refused"]
 
 _MEANINGS = {
     400: "The upload is not whole, or is no form with images.",
@@ -55,6 +55,14 @@ def busy(message: str, wait_s: float) -> Refusal:
     return Refusal(503, message, {"Retry-After": str(min(max(1, math.ceil(wait_s)), _LONGEST_WAIT_S))})
 
 
+def only_known(request: Request) -> None:
+    """Raise Refusal for a parameter of the query that the route does not have, such as a misspelt one."""
+    known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise Refusal(422, f"{unknown[0]!r} is no parameter; accepted are {', '.join(known)}; see /openapi.json")
+
+
 def refusal_of(error: Exception) -> Refusal | None:
     """Return the refusal that an error of the library or of FastAPI means to a client; None for a fault of our own."""
     if isinstance(error, Refusal):
@@ -70,7 +78,8 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(error.status_code, f"{reason}; see /openapi.json", dict(error.headers or {}))
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return Refusal(422, f"{first['loc'][-1]}: {first['msg'].lower()}; see /openapi.json")
+        name = next(part for part in reversed(first["loc"]) if isinstance(part, str))  # a number is a place in a list
+        return Refusal(422, f"{name}: {first['msg'].lower()}; see /openapi.json")
     return None
 
 
