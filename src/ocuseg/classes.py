@@ -106,6 +106,8 @@ def read_classes(path: Path | str) -> Classes:
     """
     try:
         rows = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: does not exist; give a file with a list of {{id, name, colour}}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as YAML ({reason}); write a list of {{id, name, colour}}") from error

@@ -500,6 +500,12 @@ def _other_data() -> None:
     Image.open(IMAGE).rotate(90).save("data/training/images/img_0001.png")
 
 
+def _moved_data() -> None:
+    path = Path("run/findings.json")
+    findings = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(findings | {"data": "nowhere"}), encoding="utf-8")
+
+
 def _spoilt_cell(column: str, cell: str) -> Callable[[], None]:
     def spoil() -> None:
         path = Path("second/per_image.csv")
@@ -551,6 +557,21 @@ def _model_cases() -> list[Case]:
             lambda: Path("run/checkpoints/best.ckpt").unlink(),
         ),
         Case("other data", "export run --data data --out new", ("run: was trained on other data",), _other_data),
+        Case(
+            "data that were moved",
+            "export run --out new",
+            ("the data of run are not there any more; say where they are: --data DATA",),
+            _moved_data,
+            status=2,
+        ),
+        Case(
+            "data that were moved",
+            "train --resume run",
+            ("are not there any more; say where they are: ocuseg train DATA --resume run",),
+            _moved_data,
+            status=2,
+        ),
+        Case("a model for a run", "export bundle --out new", ("bundle: is a finished model and no run; give",)),
         Case("other data", "train data --resume run", ("run: was trained on other data", "restore"), _other_data),
         Case(
             "a recipe for a resumed run",

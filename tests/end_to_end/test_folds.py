@@ -294,10 +294,14 @@ def test_changed_data_are_refused_and_nothing_is_lost(whole: Run, people: Path, 
     changed = Image.fromarray(pixels)
     changed.putpalette(palette or [])
     changed.save(mask)
-    with pytest.raises(ResumeError, match=r"was trained on other data \(hash \w{12}, now \w{12}\); restore"):
+    with pytest.raises(ResumeError, match=r"was trained on other data, .* \(hash \w{12}, now \w{12}\); restore"):
         ocuseg.train(data, resume=run)
     with pytest.raises(ResumeError, match="was trained on other data"):
         ocuseg.train(data, resume=run / "fold_2")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("split_seed: 0", "split_seed: 5"), encoding="utf-8")
+    with pytest.raises(ResumeError, match=r"divided otherwise .* recipe\.yaml that divide them"):
+        ocuseg.train(people, resume=run)
     assert not (run / "fold_2" / "bundle").exists()
     for arguments, message in (
         ({"folds": 3}, "keeps its folds; leave out --folds"),

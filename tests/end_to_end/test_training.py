@@ -430,3 +430,7 @@ def test_a_dead_network_is_called_dead_wherever_its_scores_are_shown(
     folder = run / "evaluation" / "val"
     assert "dead" in (folder / "report.html").read_text(encoding="utf-8").lower()
     assert json.loads((folder / "metrics.json").read_text())["dead"]
+
+    exported = program("export", run, "--out", tmp_path / "bundle")
+    assert exported.returncode == 0
+    assert "the network is dead: vessel " in exported.stderr

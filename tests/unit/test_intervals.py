@@ -32,6 +32,12 @@ def test_sum_by_group_by_hand() -> None:
         intervals.sum_by_group(counts, ["a", "b"])
 
 
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.int8])
+def test_small_numbers_are_added_without_loss(kind: type[np.generic]) -> None:
+    values = np.full(300, 1, kind)
+    assert intervals.sum_by_group(values, ["a"] * 200 + ["b"] * 100).tolist() == [200, 100]
+
+
 def test_percentile_interval_by_hand() -> None:
     assert intervals.percentile_interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
     assert intervals.percentile_interval(np.arange(101.0), level=0.8) == pytest.approx((10, 90))

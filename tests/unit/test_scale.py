@@ -497,6 +497,8 @@ def test_columns_of_classes_with_odd_names() -> None:
     names = ["background", "Clear lens", "clear-lens", "虹膜", "+"]
     classes = parse_classes([{"id": index, "name": name} for index, name in enumerate(names)])
     assert area_columns(classes) == {0: "background", 1: "clear_lens", 2: "clear_lens_2", 3: "虹膜", 4: "class"}
+    alike = parse_classes([{"id": index, "name": name} for index, name in enumerate(["x 2", "x", "X", "x_3"])])
+    assert area_columns(alike) == {0: "x_2", 1: "x", 2: "x_3", 3: "x_3_3"}
 
 
 def test_a_relative_output_is_the_same_folder_for_every_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

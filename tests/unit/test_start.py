@@ -118,5 +118,8 @@ def test_a_recipe_may_start_any_structure_from_any_other(caplog: pytest.LogCaptu
     checked = replace(checked, index=replace(checked.index, classes_file=Path("data/classes.yaml")), classes=classes)
     warn_of_names(replace(start, where_fit=True), checked)
     assert caplog.text == ""
+    eye = parse_classes([{"id": n, "name": name} for n, name in enumerate(("background", "iris", "pupil"))])
+    warn_of_names(replace(start, where_fit=True), replace(checked, classes=eye))  # from which nothing is started
+    assert caplog.text == ""
     warn_of_names(start, checked)
     assert "1 is retinal vessel, not vessel" in caplog.text

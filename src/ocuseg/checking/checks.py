@@ -164,7 +164,7 @@ def _describe_labels(index: Index, labels: Labels, *, declared: bool) -> Iterato
             yield Finding("error", "masks-undecided", name, "masks that say what they mean", found, remedy)
         return
     names = ", ".join(f"{item.id} {item.name}" for item in labels.classes.items)
-    remedy = "nothing to do if that is meant" if declared else "write classes.yaml or give 'mask_values' to name them"
+    remedy = "nothing to do if that is meant" if declared else "write classes.yaml, or give 'classes', to name them"
     yield Finding("note", "classes", name, "the classes", f"{names}; {labels.encoding.summary}", remedy)
 
 

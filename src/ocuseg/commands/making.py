@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from ocuseg.bundle import Bundle
     from ocuseg.checking import CheckResult
     from ocuseg.training.cache import CacheContents
+    from ocuseg.training.completion import Completed
     from ocuseg.training.recipe import Recipe
     from ocuseg.training.run import Run
     from ocuseg.training.start import StartWeights
 
 __all__ = ["cache", "check", "export", "train"]
+
+_log = logging.getLogger("ocuseg")
 
 
 def check(
@@ -129,7 +133,7 @@ def _train(
             raise UsageError("a resumed run keeps its folds; leave out --folds")
         run = find_run(resume)
         settings = run.recipe
-        data = run.data if data is None else data
+        data = _data_of(run, f"ocuseg train DATA --resume {run}") if data is None else data
     else:
         model = None if start_from is None else open_bundle(start_from)
         start = None if model is None else bundle_start(model)
@@ -207,15 +211,29 @@ def export(run: str | Path | Run, *, out: str | Path, data: str | Path | None = 
         raise UsageError(f"{found}: is a cross-validation, whose ensemble is {found.bundle}; copy it, or export a fold")
     fitted = load_fitted(found.folder)
     settings = found.recipe
-    checked = check_run(found, found.data if data is None else data)
+    checked = check_run(found, _data_of(found, "--data DATA") if data is None else data)
     require_same_data(found, checked)
     origin = read_origin(found.folder)
     if not int8:
-        return complete_run(fitted, settings, checked, Path(out), origin, found.processes).bundle
+        return _told(complete_run(fitted, settings, checked, Path(out), origin, found.processes))
     with tempfile.TemporaryDirectory() as scratch:
-        in_fp32 = complete_run(fitted, settings, checked, Path(scratch) / "bundle", origin, found.processes).bundle
+        in_fp32 = _told(complete_run(fitted, settings, checked, Path(scratch) / "bundle", origin, found.processes))
         train, val = (checked.index.of_split(split) for split in ("train", "val"))
         return quantise_bundle(in_fp32, Path(out), calibration=train, validation=val, encoding=fitted.encoding)
+
+
+def _data_of(run: Run, remedy: str) -> str:
+    """Return where the data of a run are. Raises UsageError where they are not there any more."""
+    if not Path(run.data).exists():
+        raise UsageError(f"{run.data}: the data of {run} are not there any more; say where they are: {remedy}")
+    return run.data
+
+
+def _told(completed: Completed) -> Bundle:
+    """Return the bundle, having warned of what its network did not learn."""
+    for sentence in completed.dead:
+        _log.warning("the network is dead: %s", sentence)
+    return completed.bundle
 
 
 def cache(folder: str | Path | None = None, *, clear: bool = False) -> CacheContents:

@@ -107,7 +107,9 @@ def _require_columns(path: Path, header: list[str], more: str = "") -> None:
     twice = sorted({column for column in header if column in _KNOWN and header.count(column) > 1})
     if missing or twice:
         what = f"has no column {missing[0]!r}" if missing else f"has the column {twice[0]!r} twice"
-        raise DataError(f"{path}: {what} (it has {', '.join(header)}); start it with 'image,mask,split,group'{more}")
+        raise DataError(
+            f"{path}: {what} (it has {', '.join(header) or 'no header'}); start it with 'image,mask,split,group'{more}"
+        )
 
 
 def _read_row(reading: Reading, table: Path, where: str, row: dict[str, str], has_splits: bool) -> Record | None:

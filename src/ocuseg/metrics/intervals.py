@@ -66,10 +66,12 @@ def bootstrap_weights(
 def sum_by_group(values: ArrayLike, groups: Sequence[Hashable]) -> NDArray[Any]:
     """Return values or counts (N, ...) of images added within each group, (G, ...), groups in sorted order.
 
-    Raises ValueError unless there is one group per image.
+    Whole numbers and booleans are added as int64. Raises ValueError unless there is one group per image.
     """
     names, indices = _group_indices(groups)
     array = np.asarray(values)
+    if array.dtype.kind in "biu":
+        array = array.astype(np.int64)
     if array.shape[:1] != (len(groups),):
         raise ValueError(f"{len(groups)} groups for values of shape {array.shape}; give one group per image")
     sums = np.zeros((len(names), *array.shape[1:]), dtype=array.dtype)

@@ -26,7 +26,10 @@ def area_columns(classes: Classes) -> dict[int, str]:
     starts: dict[int, str] = {}
     for class_id in listed_ids(classes):
         name = re.sub(r"\W+", "_", classes.names[class_id].casefold()).strip("_") or "class"
-        starts[class_id] = f"{name}_{class_id}" if name in starts.values() else name
+        wanted, number = name, class_id
+        while name in starts.values():
+            name, number = f"{wanted}_{number}", number + 1
+        starts[class_id] = name
     return starts
 
 

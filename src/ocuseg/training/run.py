@@ -181,6 +181,8 @@ def find_run(folder: str | PathLike[str]) -> Run:
     """Return the run in a folder; raises ResumeError where there is none."""
     path = Path(folder)
     if not (path / "recipe.yaml").is_file():
+        if (path / "bundle.json").is_file():
+            raise ResumeError(f"{path}: is a finished model and no run; give the folder that 'ocuseg train' made it in")
         raise ResumeError(f"{path}: holds no run; start one with 'ocuseg train DATA --out {path}'")
     return Run(path)
 
@@ -189,8 +191,9 @@ def require_same_data(run: Run, checked: CheckResult) -> None:
     """Raise ResumeError where the data are not those that the run was started on."""
     if run.data_hash != checked.data_hash:
         raise ResumeError(
-            f"{run}: was trained on other data (hash {run.data_hash[:12]}, now {checked.data_hash[:12]}); "
-            "restore the data as listed in its split.csv, or start a new run"
+            f"{run}: was trained on other data, or on them divided otherwise (hash {run.data_hash[:12]}, now "
+            f"{checked.data_hash[:12]}); restore the data as listed in its split.csv and the keys of its recipe.yaml "
+            "that divide them, or start a new run"
         )
 
 

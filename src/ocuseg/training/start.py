@@ -128,11 +128,12 @@ def seen_before(origin: Origin | None, checked: CheckResult, records: Sequence[R
 def warn_of_names(start: StartWeights | None, checked: CheckResult) -> None:
     """Say where the data give an id of the model another name, such as iris and pupil swapped.
 
-    Of the start that a recipe names for a background and one structure, whatever it is, there is nothing to say.
+    Of the start that a recipe names for a background and one structure, whatever it is, there is nothing to say, nor of
+    one with another number of classes, which is not started from.
     """
     if start is None or checked.classes is None or checked.index.classes_file is None:
         return
-    if start.where_fit and len(checked.classes) == 2:
+    if start.where_fit and (len(checked.classes) == 2 or len(checked.classes) != len(start.classes)):
         return
     pairs = enumerate(zip(checked.classes.names, start.classes, strict=False))
     others = [f"{class_id} is {one}, not {own}" for class_id, (one, own) in pairs if one != own]
