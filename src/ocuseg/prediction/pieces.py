@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ocuseg.metrics import LEVELS, quantise, threshold_level
+from ocuseg.metrics import LEVELS, THRESHOLDS, quantise, threshold_level
 
 __all__ = ["without_small_pieces"]
 
@@ -18,26 +18,25 @@ def without_small_pieces(
     """Return probabilities (1, h, w) of which the mask at `threshold` has no piece of fewer than `least_px` pixels.
 
     The probabilities of such pieces are lowered to just below the threshold, so that scores and whatever else reads
-    them see what the mask shows. All others stay as they are. Without a threshold no mask at any threshold has such a
-    piece, by an area opening (Vincent 1993, doi:10.1007/978-3-662-03039-4_13), which takes longer.
+    them see what the mask shows. All others stay as they are. Without a threshold no mask at any of those that are
+    tried (`ocuseg.metrics.THRESHOLDS`) has such a piece, which takes as many times as long.
     """
     levels = quantise(probabilities[0])
-    if threshold is None:
-        from skimage.morphology import area_opening
+    kept = probabilities.copy()
+    # Downwards: what one threshold lowers is still above all lower ones.
+    for tried in reversed(THRESHOLDS) if threshold is None else (threshold,):
+        level = threshold_level(tried)
+        if level > 0:  # at 0 everything is foreground
+            small = _in_small_pieces(levels >= level, least_px)
+            levels[small] = level - 1
+            kept[0][small] = np.float32((level - 1) / (LEVELS - 1))
+    return kept
 
-        opened = area_opening(levels, least_px, connectivity=2)
-        lowered = opened < levels
-        kept = probabilities.copy()
-        kept[0][lowered] = opened[lowered] / np.float32(LEVELS - 1)
-        return kept
-    level = threshold_level(threshold)
-    if level == 0:  # everything is foreground
-        return probabilities
+
+def _in_small_pieces(mask: NDArray[np.bool_], least_px: int) -> NDArray[np.bool_]:
     from scipy.ndimage import label
 
-    pieces, _ = label(levels >= level, structure=_TOUCHING)
+    pieces, _ = label(mask, structure=_TOUCHING)
     small = np.bincount(pieces.ravel()) < least_px
     small[0] = False
-    kept = probabilities.copy()
-    kept[0][small[pieces]] = np.float32((level - 1) / (LEVELS - 1))
-    return kept
+    return np.asarray(small[pieces], dtype=np.bool_)
