@@ -50,8 +50,8 @@ class Preprocessing:
     the pixels stay as they are. `even_light` evens the light out: the share of the box over which the mean and spread
     of each colour are taken (see `ocuseg.lighting`). `channel` `green` puts green in the place of red and blue. `mean`
     and `std` are per colour on the 0 to 1 scale. The network's input is padded to a multiple of `multiple` pixels.
-    With `find_scale` an image is predicted at the scale, near to `field_of_view_diameter_px`, at which the network is
-    surest (see `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be meant.
+    With `find_scale` an image is seen at several scales near to `field_of_view_diameter_px`, the surest of which count
+    most (see `ocuseg.prediction.adapting`). Raises UsageError for values that cannot be meant.
     """
 
     crop: Crop = "none"

@@ -97,8 +97,19 @@ def test_wider_vessels_are_seen_smaller_and_found_better(model: Run, scales: lis
     adapted, fixed = scales[::2], scales[1::2]
     assert np.mean(adapted) < 0.75 * np.mean(fixed)
     assert np.mean(better) > 0.02
-    own = draw_fundus(80, SIDE).image
-    np.testing.assert_array_equal(predictor(own).mask, plain(own).mask)
+
+
+def test_photographs_of_its_own_camera_keep_their_scale_and_are_found_as_well(model: Run, scales: list[int]) -> None:
+    predictor = ocuseg.load(model, runtime="onnxruntime")
+    plain = ocuseg.load(model, runtime="onnxruntime")
+    plain.preprocessing = replace(plain.preprocessing, find_scale=False)
+    better = [
+        _dice(predictor(drawn.image).mask, drawn.mask) - _dice(plain(drawn.image).mask, drawn.mask)
+        for drawn in (draw_fundus(seed, SIDE) for seed in range(80, 88))
+    ]
+    kept = [adapted == fixed for adapted, fixed in zip(scales[::2], scales[1::2], strict=True)]
+    assert np.mean(kept) > 0.6
+    assert np.mean(better) > -0.04
 
 
 def test_folds_become_one_model_of_their_mean_scale(narrow: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ocuseg.geometry import Placement, Preprocessing
 from ocuseg.images import write_image
 from ocuseg.index import Record
 from ocuseg.metrics import mean_width
-from ocuseg.prediction.adapting import at_surest_scale, doubt
+from ocuseg.prediction.adapting import Seen, doubt, look_around, mean_of_scales
 from ocuseg.training.samples import load_samples
 from ocuseg.training.widths import at_width, typical_diameter
 
@@ -77,9 +77,11 @@ def _look(doubts: Callable[[float], float], drawn_px: int = 1000) -> Callable[[P
 )
 def test_the_surest_scale_is_taken(surest: float, side: int, looks: int) -> None:
     look = _look(lambda factor: 1 + abs(np.log2(factor / surest)))
-    placement, found = at_surest_scale(HERE, look)
+    (placement, found, least), *others = look_around(HERE, look)
     assert placement.working_size == (side, side)
     assert found.shape == (1, side, side)
+    assert all(least <= one.doubt / 0.93 for one in others)
+    assert len({one.placement.working_size for one in others}) == looks - 1
     assert (placement.box, placement.original_size) == (HERE.box, HERE.original_size)
     assert len(look.seen) == looks  # type: ignore[attr-defined]
 
@@ -87,22 +89,40 @@ def test_the_surest_scale_is_taken(surest: float, side: int, looks: int) -> None
 @pytest.mark.parametrize(("reduced", "side"), [((1.6, 1.0, 0.8), 71), ((1.8, 1.6, 1.4), 400)])
 def test_of_two_ways_that_both_get_surer_the_better_end_is_taken(reduced: tuple[float, ...], side: int) -> None:
     by_step = dict(enumerate((*reduced[::-1], 2.0, 1.5, 1.2, 1.4), start=-3))
-    placement, found = at_surest_scale(HERE, _look(lambda factor: by_step[round(2 * np.log2(factor))]))
+    placement, found, _ = look_around(HERE, _look(lambda factor: by_step[round(2 * np.log2(factor))]))[0]
     assert (placement.working_size, found.shape) == ((side, side), (1, side, side))
 
 
 def test_a_little_surer_is_not_enough_to_leave_the_known_scale() -> None:
-    assert at_surest_scale(HERE, _look(lambda factor: 1 - 0.06 * (factor > 1)))[0] == HERE
-    assert at_surest_scale(HERE, _look(lambda factor: 1 - 0.08 * (factor > 1)))[0].working_size == (283, 283)
+    assert look_around(HERE, _look(lambda factor: 1 - 0.06 * (factor > 1)))[0].placement == HERE
+    assert look_around(HERE, _look(lambda factor: 1 - 0.08 * (factor > 1)))[0].placement.working_size == (283, 283)
     slower = _look(lambda factor: 1 - 0.1 * (factor > 1) - 0.02 * (factor > 1.5))
-    assert at_surest_scale(HERE, slower)[0].working_size == (283, 283)
+    assert look_around(HERE, slower)[0].placement.working_size == (283, 283)
 
 
 def test_where_nothing_is_found_the_scale_stays() -> None:
     look = _look(lambda factor: 1 / factor, drawn_px=49)
-    placement, found = at_surest_scale(HERE, look)
-    assert (placement, found.shape) == (HERE, (1, 200, 200))
+    (seen,) = look_around(HERE, look)
+    assert seen.placement == HERE
+    assert seen.doubt == np.inf
     assert len(look.seen) == 1  # type: ignore[attr-defined]
+    assert mean_of_scales([seen]) is seen.probabilities
+
+
+def _even(side: int, value: float, doubt: float) -> Seen:
+    return Seen(replace(HERE, working_size=(side, side)), np.full((2, side, side), value, np.float32), doubt)
+
+
+def test_scales_of_less_doubt_count_more() -> None:
+    first, other, none = _even(200, 0.2, 0.5), _even(283, 0.7, 0.6), _even(141, 0.9, np.inf)
+    mean = mean_of_scales([first, other, none])
+    assert mean.shape == (2, 200, 200)
+    weight = np.exp(-0.2 / 0.15)
+    np.testing.assert_allclose(mean, (0.2 + 0.7 * weight) / (1 + weight), rtol=1e-5)
+    np.testing.assert_allclose(first.probabilities, 0.2)  # unchanged
+    # Of which the least doubt is that of another than the one that is taken.
+    np.testing.assert_allclose(mean_of_scales([first, _even(283, 0.7, 0.5)]), 0.45, rtol=1e-5)
+    np.testing.assert_allclose(mean_of_scales([other, first])[:, :5, :5], mean[:, :5, :5], rtol=1e-5)
 
 
 def test_doubt_counts_inside_the_field_of_view() -> None:

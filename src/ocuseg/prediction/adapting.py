@@ -1,20 +1,31 @@
-"""The scale at which a network is surest of an image of which nobody knows how much of the eye it shows."""
+"""The scales at which a network is surest of an image of which nobody knows how much of the eye it shows."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocuseg.geometry import Placement
+from ocuseg.resampling import resize
 
-__all__ = ["at_surest_scale", "doubt"]
+__all__ = ["Seen", "doubt", "look_around", "mean_of_scales"]
 
 Look = Callable[[Placement], NDArray[np.float32]]
 """Gives the probabilities (C, h, w) of an image at the working size of a placement."""
+
+
+class Seen(NamedTuple):
+    """What a network saw of an image at one scale: the probabilities (C, h, w) there, and its `doubt` of them."""
+
+    placement: Placement
+    probabilities: NDArray[np.float32]
+    doubt: float
+
 
 _STEP = math.sqrt(2)
 _MOST_STEPS = 3
@@ -22,35 +33,54 @@ _MOST_STEPS = 3
 _TO_LEAVE, _TO_GO_ON = 0.93, 0.97
 _UNSURE = (0.2, 0.8)
 _LEAST_PX = 50
+# The weight of a scale falls to 1 / e where the doubt is this share of the least one above it.
+_DECAY = 0.15
 
 
-def at_surest_scale(placement: Placement, look: Look) -> tuple[Placement, NDArray[np.float32]]:
-    """Return the placement at which a network is in least doubt, and the probabilities that it gives there.
+def look_around(placement: Placement, look: Look) -> list[Seen]:
+    """Return what a network sees of an image at each scale that it tries, the one at which it is surest first.
 
     A field of view of 30 degrees shows vessels twice as wide as one of 60 degrees of the same diameter, and a
     photograph does not say which it is. At a scale at which vessels are not as wide as those that it learnt, a network
     is in doubt of more of them. So it looks at the image reduced and enlarged by steps of the square root of two, up to
     three either way, as long as its `doubt` falls, and by 7 % for the first step: images like those of its training
-    keep their scale. So do those in which it finds nothing. Both ways are gone, and the end in less doubt is taken: of
-    vessels much too wide it is surer again when they are wider still, as it then draws their edges.
+    keep their scale. So do those in which it finds nothing, at which it looks once. Both ways are gone, and the end in
+    less doubt comes first: of vessels much too wide it is surer again when they are wider still, as it then draws their
+    edges.
     """
-    found = look(placement)
-    best, least = (placement, found), doubt(found, placement)
-    if math.isinf(least):
-        return best
-    at_first = least
+    start = _seen(placement, look)
+    seen, surest = [start], start
+    if math.isinf(start.doubt):
+        return seen
     for factor in (1 / _STEP, _STEP):
-        before = at_first
+        before = start.doubt
         for number in range(1, _MOST_STEPS + 1):
-            tried = _rescaled(placement, factor**number)
-            found = look(tried)
-            now = doubt(found, tried)
-            if now >= before * (_TO_LEAVE if number == 1 else _TO_GO_ON):
+            tried = _seen(_rescaled(placement, factor**number), look)
+            seen.append(tried)
+            if tried.doubt >= before * (_TO_LEAVE if number == 1 else _TO_GO_ON):
                 break
-            before = now
-            if now < least:
-                best, least = (tried, found), now
-    return best
+            before = tried.doubt
+            if tried.doubt < surest.doubt:
+                surest = tried
+    return [surest, *(one for one in seen if one is not surest)]
+
+
+def mean_of_scales(seen: Sequence[Seen]) -> NDArray[np.float32]:
+    """Return the mean of the probabilities at all scales, (C, h, w) at the working size of the first.
+
+    A scale at which the network is in more doubt counts less: exp(-(doubt / least doubt - 1) / .15). The looks are
+    there already, so the mean costs nothing, and no single scale suits wide and thin vessels alike.
+    """
+    least = min(one.doubt for one in seen)
+    if math.isinf(least):
+        return seen[0].probabilities
+    weights = [math.exp((1 - one.doubt / least) / _DECAY) for one in seen]
+    size = seen[0].placement.working_size
+    mean = np.zeros_like(seen[0].probabilities)
+    for one, weight in zip(seen, weights, strict=True):
+        for channel, values in zip(mean, one.probabilities, strict=True):
+            channel += np.float32(weight / sum(weights)) * (values if values.shape == size else resize(values, size))
+    return mean
 
 
 def doubt(probabilities: NDArray[np.float32], placement: Placement) -> float:
@@ -64,6 +94,11 @@ def doubt(probabilities: NDArray[np.float32], placement: Placement) -> float:
     found = np.count_nonzero((chances >= 0.5) & inside)
     unsure = np.count_nonzero((chances > _UNSURE[0]) & (chances < _UNSURE[1]) & inside)
     return unsure / found if found >= _LEAST_PX else math.inf
+
+
+def _seen(placement: Placement, look: Look) -> Seen:
+    found = look(placement)
+    return Seen(placement, found, doubt(found, placement))
 
 
 def _rescaled(placement: Placement, factor: float) -> Placement:

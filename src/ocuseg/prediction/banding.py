@@ -41,8 +41,11 @@ def probability_bands(predictor: Predictor, image: ImageRows) -> Banded:
     at the working size where that is no larger than a tile.
     """
     placement, area = place_rows(image.rows, image.size, predictor.preprocessing)
-    placement, found = predictor.adapt(placement, lambda plain, wanted: _whole(_working_bands(plain, image, wanted)))
-    working = _working_bands(predictor, image, placement) if found is None else iter([(0, found)])
+    if predictor.preprocessing.find_scale:
+        placement, found = predictor.adapt(placement, lambda plain, at: _whole(_working_bands(plain, image, at)))
+        working = iter([(0, found)])
+    else:
+        working = _working_bands(predictor, image, placement)
     if predictor.smallest_piece_px is not None:  # a piece can cross bands; the working size is a few megapixels then
         working = iter([(0, predictor.without_small_pieces(_whole(working)))])
     if area is None and placement == Placement(image.size, (0, 0, *image.size), image.size):

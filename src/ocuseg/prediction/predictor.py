@@ -17,7 +17,7 @@ from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
-from ocuseg.prediction.adapting import at_surest_scale
+from ocuseg.prediction.adapting import look_around, mean_of_scales
 from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
@@ -115,24 +115,22 @@ class Predictor:
 
     def _found(self, image: NDArray[np.uint8], placement: Placement) -> tuple[Placement, NDArray[np.float32]]:
         placement, found = self.adapt(placement, lambda plain, at: plain.working_probabilities([image], [at])[0])
-        if found is None:
-            found = self.working_probabilities([image], [placement])[0]
         return placement, placement.undo(self.without_small_pieces(found))
 
     def adapt(
         self, placement: Placement, see: Callable[[Predictor, Placement], NDArray[np.float32]]
-    ) -> tuple[Placement, NDArray[np.float32] | None]:
-        """Return the placement at the scale that the image asks for, and its probabilities if they are known by then.
+    ) -> tuple[Placement, NDArray[np.float32]]:
+        """Return the placement at the scale that the image asks for, and the mean over the scales that were looked at.
 
-        `see` gives the probabilities (C, h, w) by the predictor that it gets, which averages no flips, at the working
-        size of the placement that it gets.
+        `see` gives the probabilities (C, h, w) by the predictor that it gets, at the working size of the placement that
+        it gets; flips are averaged at the scale that is taken. For a `preprocessing` with `find_scale`.
         """
-        if not self.preprocessing.find_scale:
-            return placement, None
         plain = copy.copy(self)
         plain.flips = False
-        surest, found = at_surest_scale(placement, lambda wanted: see(plain, wanted))
-        return surest, None if self.flips else found
+        surest, *others = look_around(placement, lambda wanted: see(plain, wanted))
+        if self.flips:
+            surest = surest._replace(probabilities=see(self, surest.placement))
+        return surest.placement, mean_of_scales([surest, *others])
 
     def _placed_probabilities(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
