@@ -45,12 +45,14 @@ class PredictionSettings(TypedDict):
     """How whole images are predicted: `tile_px` is the longest side seen at once, `overlap_px` what tiles share.
 
     Pieces of foreground below `smallest_piece_px`, counted at the scale that the network sees, are left out.
+    `usual_doubts` are those of validation images at each scale (`Predictor.doubts`), where they help to choose one.
     """
 
     tile_px: Annotated[int, Field(ge=1)]
     overlap_px: Annotated[int, Field(ge=0)]
     flips: bool
     smallest_piece_px: NotRequired[Annotated[int, Field(ge=1)] | None]
+    usual_doubts: NotRequired[Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=7, max_length=7)]]
 
 
 class BundleInfo(BaseModel):
@@ -141,11 +143,9 @@ def write_bundle(
     with folders.folder_written_whole(folder) as staging:
         for name, content in ((_ONNX, onnx_model), (_WEIGHTS, weights), (_CARD, card.encode())):
             (staging / name).write_bytes(content)
-        digests = {name: hash_file(staging / name) for name in (_ONNX, _WEIGHTS, _CARD)}
-        files = {**digests, _INFO: _NO_DIGEST}
-        (staging / _INFO).write_bytes(
-            _sealed(info.model_copy(update={"schema_version": BUNDLE_SCHEMA, "files": files}))
-        )
+        files = {name: hash_file(staging / name) for name in (_ONNX, _WEIGHTS, _CARD)} | {_INFO: _NO_DIGEST}
+        final = info.model_copy(update={"schema_version": BUNDLE_SCHEMA, "files": files})
+        (staging / _INFO).write_bytes(_sealed(final))
     return Path(folder)
 
 

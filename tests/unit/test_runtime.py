@@ -196,7 +196,7 @@ def test_the_work_to_come_is_counted_in_pixels_through_the_network(
     bright_red, monkeypatch, preprocessing, images, work_px
 ):
     told = []
-    monkeypatch.setattr("ocuseg.prediction.predictor.open_runtime", lambda *_, **given: told.append(given["work_px"]))
+    monkeypatch.setattr("ocuseg.prediction.opening.open_runtime", lambda *_, **given: told.append(given["work_px"]))
     folder = bright_red(preprocessing=preprocessing | {"multiple": 4})
     open_predictor(folder, flips=True, images=images)
     assert told == [work_px]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from ocuseg.classes import default_classes
 from ocuseg.encoding import MaskEncoding
 from ocuseg.errors import DataError, UsageError
 from ocuseg.field_of_view import FieldOfView
@@ -17,7 +18,8 @@ from ocuseg.geometry import Placement, Preprocessing
 from ocuseg.images import write_image
 from ocuseg.index import Record
 from ocuseg.metrics import mean_width
-from ocuseg.prediction.adapting import Seen, doubt, look_around, mean_of_scales
+from ocuseg.prediction import Predictor
+from ocuseg.prediction.adapting import Seen, doubt, doubts, look_around, mean_of_scales
 from ocuseg.training.samples import load_samples
 from ocuseg.training.widths import at_width, typical_diameter
 
@@ -100,6 +102,38 @@ def test_a_little_surer_is_not_enough_to_leave_the_known_scale() -> None:
     assert look_around(HERE, slower)[0].placement.working_size == (283, 283)
 
 
+def test_a_network_that_is_surer_elsewhere_of_images_of_its_own_scale_keeps_them_there() -> None:
+    usual = (0.8, 0.6, 0.9, 1.0, 0.9, 0.5, 1.7)
+    own = _look(lambda factor: usual[round(2 * np.log2(factor)) + 3])
+    assert look_around(HERE, own)[0].placement.working_size == (400, 400)
+    stayed = look_around(HERE, own, usual)
+    assert [one.placement.working_size[0] for one in stayed] == [200, 141, 283]
+    assert [one.doubt for one in stayed] == pytest.approx([1, 1, 1], abs=0.01)
+    foreign = _look(lambda factor: 1 + 3 * abs(np.log2(factor / 0.5)))
+    assert look_around(HERE, foreign, usual)[0].placement.working_size == (100, 100)
+
+
+def test_more_doubt_at_every_scale_makes_none_better() -> None:
+    usual = (0.6, 0.5, 0.4, 0.35, 0.36, 0.45, 0.6)
+    blurred = _look(lambda factor: usual[round(2 * np.log2(factor)) + 3] + 0.2)
+    seen = look_around(HERE, blurred, usual)  # for what is usual, the scales at the ends are in the least doubt
+    assert [one.placement.working_size[0] for one in seen] == [200, 141, 283]
+    assert [one.doubt for one in seen] == pytest.approx([0.55, 0.6, 0.56], abs=0.01)
+
+
+def test_the_doubts_are_those_of_all_scales_from_the_smallest() -> None:
+    look = _look(lambda factor: factor / 4)
+    assert doubts(HERE, look) == pytest.approx([2 ** (step / 2) / 4 for step in range(-3, 4)], abs=0.001)
+    assert look.seen == [71, 100, 141, 200, 283, 400, 566]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("wrong", [(1.0,) * 6, (1.0,) * 6 + (0.0,), ()])
+def test_usual_doubts_are_seven_numbers_above_none(wrong: tuple[float, ...]) -> None:
+    place = Preprocessing(field_of_view_diameter_px=64, find_scale=True)
+    with pytest.raises(UsageError, match="give 7 numbers above 0"):
+        Predictor(lambda images: images[:, :1], classes=default_classes(2), preprocessing=place, usual_doubts=wrong)
+
+
 def test_where_nothing_is_found_the_scale_stays() -> None:
     look = _look(lambda factor: 1 / factor, drawn_px=49)
     (seen,) = look_around(HERE, look)
@@ -135,6 +169,7 @@ def test_doubt_counts_inside_the_field_of_view() -> None:
     assert doubt(chances, place) == pytest.approx(130 / 170)
     assert doubt(chances, HERE) == pytest.approx(330 / 170)
     assert doubt(np.zeros_like(chances), HERE) == np.inf
+    assert doubt((chances == 0.5).astype(np.float32), HERE) == pytest.approx(1 / 100)  # to divide by
 
 
 def test_of_many_classes_any_but_the_background_counts() -> None:

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from ocuseg.geometry import Placement
 from ocuseg.resampling import resize
 
-__all__ = ["Seen", "doubt", "look_around", "mean_of_scales"]
+__all__ = ["STEPS", "Seen", "doubt", "doubts", "look_around", "mean_of_scales"]
 
 Look = Callable[[Placement], NDArray[np.float32]]
 """Gives the probabilities (C, h, w) of an image at the working size of a placement."""
 
 
 class Seen(NamedTuple):
-    """What a network saw of an image at one scale: the probabilities (C, h, w) there, and its `doubt` of them."""
+    """What a network saw of an image at one scale: the probabilities (C, h, w) there, and how much it doubts them.
+
+    `doubt` is that of `ocuseg.prediction.adapting.doubt`, raised where the scale usually leaves less (`look_around`).
+    """
 
     placement: Placement
     probabilities: NDArray[np.float32]
@@ -29,6 +32,8 @@ class Seen(NamedTuple):
 
 _STEP = math.sqrt(2)
 _MOST_STEPS = 3
+STEPS = 2 * _MOST_STEPS + 1
+"""At how many scales an image can be looked at, from the most reduced one on; the usual one is that between."""
 # How much surer a network has to be to leave the scale that it knows, and to go on from there.
 _TO_LEAVE, _TO_GO_ON = 0.93, 0.97
 _UNSURE = (0.2, 0.8)
@@ -37,7 +42,7 @@ _LEAST_PX = 50
 _DECAY = 0.15
 
 
-def look_around(placement: Placement, look: Look) -> list[Seen]:
+def look_around(placement: Placement, look: Look, usual: Sequence[float] | None = None) -> list[Seen]:
     """Return what a network sees of an image at each scale that it tries, the one at which it is surest first.
 
     A field of view of 30 degrees shows vessels twice as wide as one of 60 degrees of the same diameter, and a
@@ -47,15 +52,27 @@ def look_around(placement: Placement, look: Look) -> list[Seen]:
     keep their scale. So do those in which it finds nothing, at which it looks once. Both ways are gone, and the end in
     less doubt comes first: of vessels much too wide it is surer again when they are wider still, as it then draws their
     edges.
+
+    `usual` has the `doubts` of images of the usual scale, `STEPS` numbers above 0. At a scale at which those are in
+    less doubt than at their own, that of this image is raised by as much: that a network is surer there, of wide
+    vessels or of a few of them, is no reason to leave the scale of its training. It is never lowered: of an image that
+    is in more doubt than others at every scale, as it is blurred, that would favour the scales that suit none.
     """
-    start = _seen(placement, look)
+    raised = [1.0] * STEPS if usual is None else [max(1.0, usual[_MOST_STEPS] / each) for each in usual]
+
+    def seen_after(steps: int) -> Seen:
+        at = _rescaled(placement, steps)
+        found = look(at)
+        return Seen(at, found, doubt(found, at) * raised[_MOST_STEPS + steps])
+
+    start = seen_after(0)
     seen, surest = [start], start
     if math.isinf(start.doubt):
         return seen
-    for factor in (1 / _STEP, _STEP):
+    for way in (-1, 1):
         before = start.doubt
         for number in range(1, _MOST_STEPS + 1):
-            tried = _seen(_rescaled(placement, factor**number), look)
+            tried = seen_after(way * number)
             seen.append(tried)
             if tried.doubt >= before * (_TO_LEAVE if number == 1 else _TO_GO_ON):
                 break
@@ -87,20 +104,23 @@ def doubt(probabilities: NDArray[np.float32], placement: Placement) -> float:
     """Return how many pixels of the field of view have a probability between .2 and .8, for each of one half or more.
 
     `probabilities` (C, h, w) are those at the working size of `placement`; what counts is that of any class but the
-    background. Infinite with fewer than 50 of the latter.
+    background. Infinite with fewer than 50 of the latter, and never quite 0: one pixel is counted where none is.
     """
     chances = probabilities[0] if len(probabilities) == 1 else 1 - probabilities[0]
     inside = np.True_ if placement.area is None else placement.area.sampled(placement.box, placement.working_size)
     found = np.count_nonzero((chances >= 0.5) & inside)
     unsure = np.count_nonzero((chances > _UNSURE[0]) & (chances < _UNSURE[1]) & inside)
-    return unsure / found if found >= _LEAST_PX else math.inf
+    return max(1, int(unsure)) / int(found) if found >= _LEAST_PX else math.inf
 
 
-def _seen(placement: Placement, look: Look) -> Seen:
-    found = look(placement)
-    return Seen(placement, found, doubt(found, placement))
+def doubts(placement: Placement, look: Look) -> NDArray[np.float64]:
+    """Return the `doubt` of an image at every scale that `look_around` may look at, (`STEPS`,), the smallest first."""
+    places = [_rescaled(placement, steps) for steps in range(-_MOST_STEPS, _MOST_STEPS + 1)]
+    return np.array([doubt(look(at), at) for at in places])
 
 
-def _rescaled(placement: Placement, factor: float) -> Placement:
-    height, width = placement.working_size
-    return dataclasses.replace(placement, working_size=(max(1, round(height * factor)), max(1, round(width * factor))))
+def _rescaled(placement: Placement, steps: int) -> Placement:
+    if not steps:
+        return placement
+    height, width = (max(1, round(side * _STEP**steps)) for side in placement.working_size)
+    return dataclasses.replace(placement, working_size=(height, width))

@@ -11,20 +11,18 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ocuseg.bundle import Bundle, find_bundle, load_bundle
 from ocuseg.classes import Classes
 from ocuseg.errors import ModelError, UsageError
 from ocuseg.files import stem_of
 from ocuseg.geometry import Placement, Preprocessing, Size, flips, normalise, pad_to_multiple, place
 from ocuseg.images import read_image
-from ocuseg.prediction.adapting import look_around, mean_of_scales
+from ocuseg.prediction.adapting import STEPS, doubts, look_around, mean_of_scales
 from ocuseg.prediction.pieces import without_small_pieces
 from ocuseg.prediction.single import Result, decide
 from ocuseg.prediction.tiling import ReadBytes, blended_bands
-from ocuseg.runtime import open_runtime
 from ocuseg.suitability import MadeFor
 
-__all__ = ["ImageLike", "Predictor", "open_predictor"]
+__all__ = ["ImageLike", "Predictor"]
 
 ImageLike = str | Path | NDArray[np.uint8]
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -43,7 +41,9 @@ class Predictor:
     `overlap_px`; `flips` averages the probabilities of the four flips; pieces of foreground of fewer than
     `smallest_piece_px` at the working size are taken out of them (two classes only). `threshold` is that of the
     foreground of two classes (0.5 if None) and must be None for more. `measures` names what is measured of each mask,
-    `made_for` has the features of pictures that it was made for; results say how others differ.
+    `made_for` has the features of pictures that it was made for; results say how others differ. With a `preprocessing`
+    that has `find_scale`, `usual_doubts` are those of images like the ones of its training, `STEPS` numbers above 0 as
+    `doubts` gives them: a scale at which even these are in less doubt than at their own loses that advantage.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Predictor:
         name: str = "model",
         measures: Sequence[str] = (),
         made_for: MadeFor | None = None,
+        usual_doubts: Sequence[float] | None = None,
     ) -> None:
         if not 0 <= overlap_px < tile_px:
             raise UsageError(f"tiles of {tile_px} px cannot overlap by {overlap_px} px; give less overlap")
@@ -69,6 +70,8 @@ class Predictor:
             raise UsageError(f"a smallest piece has no meaning for {len(classes)} classes; leave it out")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UsageError(f"the threshold {threshold} is no probability; give one from 0 to 1")
+        if usual_doubts is not None and (len(usual_doubts) != STEPS or min(usual_doubts) <= 0):
+            raise UsageError(f"the usual doubts {list(usual_doubts)} do not fit; give {STEPS} numbers above 0")
         self.network = network
         self.classes = classes
         self.preprocessing = preprocessing
@@ -80,6 +83,7 @@ class Predictor:
         self.name = name
         self.measures = tuple(measures)
         self.made_for = made_for
+        self.usual_doubts = usual_doubts
 
     @overload
     def __call__(self, image: ImageLike) -> Result: ...
@@ -125,12 +129,25 @@ class Predictor:
         `see` gives the probabilities (C, h, w) by the predictor that it gets, at the working size of the placement that
         it gets; flips are averaged at the scale that is taken. For a `preprocessing` with `find_scale`.
         """
-        plain = copy.copy(self)
-        plain.flips = False
-        surest, *others = look_around(placement, lambda wanted: see(plain, wanted))
+        plain = self._without_flips()
+        surest, *others = look_around(placement, lambda wanted: see(plain, wanted), self.usual_doubts)
         if self.flips:
             surest = surest._replace(probabilities=see(self, surest.placement))
         return surest.placement, mean_of_scales([surest, *others])
+
+    def doubts(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return how much the network doubts an image (H, W, 3) uint8 at each scale that it could be seen at, (STEPS,).
+
+        The smallest scale comes first; infinite where less than 50 pixels are found. See `ocuseg.prediction.adapting`.
+        """
+        plain = self._without_flips()
+        at_usual = place(_checked(image), self.preprocessing)
+        return doubts(at_usual, lambda at: plain.working_probabilities([image], [at])[0])
+
+    def _without_flips(self) -> Predictor:
+        plain = copy.copy(self)
+        plain.flips = False
+        return plain
 
     def _placed_probabilities(
         self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Placement]
@@ -242,52 +259,6 @@ class Predictor:
         np.exp(values, out=values)
         values /= values.sum(axis=1, keepdims=True)
         return values
-
-
-def open_predictor(
-    model: str | Path | Bundle,
-    runtime: str = "auto",
-    *,
-    flips: bool | None = None,
-    threshold: float | None = None,
-    tile_px: int | None = None,
-    threads: int | None = None,
-    precision: str = "auto",
-    images: int | None = None,
-) -> Predictor:
-    """Return the predictor of a shipped model, a run folder or a bundle.
-
-    What is None is as the bundle says (`threads`: all usable cores). `images` is how many will be predicted, None for
-    many or unknown: for a few small ones the runtime that starts fastest is taken. Raises UsageError for an unknown
-    name, ModelError for a bundle that cannot be used.
-    """
-    bundle = model if isinstance(model, Bundle) else load_bundle(find_bundle(model))
-    settings = bundle.info.prediction
-    tile = settings["tile_px"] if tile_px is None else tile_px
-    flips = settings["flips"] if flips is None else flips
-    work_px = None if images is None else _work_px(bundle.preprocessing, images, flips)
-    return Predictor(
-        open_runtime(bundle, runtime, threads=threads, precision=precision, work_px=work_px),
-        classes=bundle.classes,
-        preprocessing=bundle.preprocessing,
-        tile_px=tile,
-        overlap_px=min(settings["overlap_px"], tile // 2),
-        flips=flips,
-        smallest_piece_px=settings.get("smallest_piece_px"),
-        threshold=bundle.info.threshold if threshold is None else threshold,
-        name=bundle.info.name,
-        measures=bundle.info.measures,
-        made_for=bundle.info.made_for,
-    )
-
-
-def _work_px(preprocessing: Preprocessing, images: int, average_flips: bool) -> int | None:
-    """Pixels that `images` send through the network; None where that depends on the images."""
-    if preprocessing.find_scale:
-        return None
-    diameter = preprocessing.field_of_view_diameter_px
-    size = preprocessing.size or (None if diameter is None else (diameter, diameter))
-    return None if size is None else images * size[0] * size[1] * (len(flips) if average_flips else 1)
 
 
 def _checked(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ocuseg.bundle import Bundle, BundleInfo, load_bundle
+from ocuseg.bundle import Bundle, BundleInfo, PredictionSettings, load_bundle
 from ocuseg.checking import CheckResult
 from ocuseg.errors import DataError
 from ocuseg.evaluation import Evaluation, PredictorLike, evaluate_folds
@@ -28,6 +28,7 @@ from ocuseg.training.folds import FoldPlan
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.run import OUT_OF_FOLD, Run
 from ocuseg.training.start import Origin, read_origin, seen_before
+from ocuseg.training.usual_doubts import combined_doubts
 
 __all__ = ["combine_folds", "score_folds"]
 
@@ -100,7 +101,7 @@ def combine_folds(run: Run, plan: FoldPlan, checked: CheckResult, recipe: Recipe
         },
         classes=first.info.classes,
         preprocessing=replace(_scale_of(members), mean=mean, std=std).to_json(),
-        prediction=first.info.prediction,
+        prediction=_prediction_of(members),
         threshold=best_of_sweep(scores.sweep)[0] if len(first.classes) == 2 else None,
         threshold_chosen_on=_CHOSEN_ON if len(first.classes) == 2 else None,
         trained_on=_facts(plan, checked, recipe, members, read_origin(run.folder), run.processes),
@@ -123,6 +124,16 @@ def _scale_of(members: Sequence[Bundle]) -> Preprocessing:
     diameters = [each.field_of_view_diameter_px for each in all_of_them if each.field_of_view_diameter_px is not None]
     mean = round(sum(diameters) / len(diameters)) if diameters else None
     return replace(all_of_them[0], field_of_view_diameter_px=mean)
+
+
+def _prediction_of(members: Sequence[Bundle]) -> PredictionSettings:
+    """Return the settings of the first member, with the usual doubts of all."""
+    settings = members[0].info.prediction.copy()
+    settings.pop("usual_doubts", None)
+    usual = combined_doubts([member.info.prediction.get("usual_doubts") for member in members])
+    if usual is not None:
+        settings["usual_doubts"] = usual
+    return settings
 
 
 def _facts(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ocuseg.bundle import Bundle, BundleInfo
+from ocuseg.bundle import Bundle, BundleInfo, PredictionSettings
 from ocuseg.checking import CheckResult
 from ocuseg.evaluation import Evaluation, choose_threshold, evaluate_records
 from ocuseg.images import read_image
@@ -22,6 +22,8 @@ from ocuseg.training.export import export_bundle
 from ocuseg.training.fit import Fitted
 from ocuseg.training.recipe import Recipe
 from ocuseg.training.start import Origin
+from ocuseg.training.unexported import fitted_predictor
+from ocuseg.training.usual_doubts import choose_usual_doubts, mean_doubts
 
 __all__ = ["LICENCE", "Completed", "common_facts", "complete_run", "headline"]
 
@@ -32,6 +34,8 @@ HASH_DIGITS = 16
 _COMPARED = 4
 _SHOWN = 24
 """How many of the training and validation images show which pictures a model is made for."""
+_DOUBTED = 8
+"""How many validation images show how much the network usually doubts what it sees."""
 LICENCE = "not stated: that of the training data and of whoever trained it"
 
 
@@ -59,16 +63,13 @@ def complete_run(
     records = checked.index.of_split("val")
     shown = _evenly((*checked.index.of_split("train"), *records), _SHOWN)
     facts = _training_facts(recipe, checked, fitted, origin, processes)
-    if recipe.calibrate and len(fitted.classes) == 2:
-        facts["calibration"] = calibrate(fitted, recipe, records)
-    if recipe.logit_adjustment:
-        facts["logit_adjustment"] = adjust_logits(fitted.network.eval().cpu(), recipe, fitted.classes)
+    prediction = _settle(fitted, recipe, records, facts)
     info = BundleInfo(
         name=recipe.name,
         network=fitted.network_settings,
         classes=fitted.classes.to_list(),
         preprocessing=fitted.preprocessing.to_json(),
-        prediction=recipe.prediction.model_dump(),  # type: ignore[arg-type]
+        prediction=prediction,
         threshold=None,
         threshold_chosen_on=None,
         trained_on=facts,
@@ -121,6 +122,21 @@ def common_facts(
         **({"processes": processes} if processes > 1 else {}),
         "image_hashes": sorted(digests.union(() if origin is None else origin.image_hashes)),
     }
+
+
+def _settle(fitted: Fitted, recipe: Recipe, records: Sequence[Record], facts: dict[str, Any]) -> PredictionSettings:
+    """Return how the network is to predict, once its logits are calibrated and adjusted, of which `facts` then tell."""
+    predictor, some = fitted_predictor(fitted, recipe), _evenly(records, _DOUBTED)
+    usual = predictor.usual_doubts = choose_usual_doubts(predictor, some, fitted.encoding)
+    if recipe.calibrate and len(fitted.classes) == 2:
+        facts["calibration"] = calibrate(fitted.network, predictor, records, fitted.encoding)
+        usual = None if usual is None else mean_doubts(predictor, some)
+    if recipe.logit_adjustment:
+        facts["logit_adjustment"] = adjust_logits(fitted.network.eval().cpu(), recipe, fitted.classes)
+    settings = cast(PredictionSettings, recipe.prediction.model_dump())
+    if usual is not None:
+        settings["usual_doubts"] = usual
+    return settings
 
 
 def _training_facts(
